@@ -1,0 +1,13 @@
+#ifndef HEARTH_CKERNELS_H
+#define HEARTH_CKERNELS_H
+
+// Arithmetic on arrays, the fastest this CPU has, chosen at start. One header an idea.
+#include "affine.h"
+#include "attention.h"
+#include "elementwise.h"
+#include "formats.h"
+#include "gemm.h"
+#include "isa.h"
+#include "threads.h"
+
+#endif

@@ -1,0 +1,43 @@
+#ifndef HEARTH_AFFINE_H
+#define HEARTH_AFFINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "formats.h"
+#include "threads.h"
+
+/// A quantised weight matrix [rows, columns], packed for serving: panels of 16 output rows side by
+/// side, blocks of 32 columns in order, value = scale * q + minimum.
+typedef struct hearth_affine hearth_affine;
+
+/// Packs `rows` rows of `format` blocks. `columns` is a multiple of 32 and of the format's block. NULL when out of memory or
+/// when the format is not affine. `row_bytes` is the distance between rows in `blocks`.
+hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format,
+                                  const void* blocks, size_t row_bytes, size_t rows,
+                                  size_t columns);
+void hearth_affine_free(hearth_affine* matrix);
+size_t hearth_affine_rows(const hearth_affine* matrix);
+size_t hearth_affine_columns(const hearth_affine* matrix);
+size_t hearth_affine_bytes(const hearth_affine* matrix);
+
+/// One token's activations quantised to int8 blocks of 32; bytes a token of `columns` takes.
+size_t hearth_activation_bytes(size_t columns);
+
+/// Quantises x [tokens, columns] (rows `ldx` apart) into `out`, `hearth_activation_bytes(columns)` a token.
+/// Symmetric, round half to even, scale = max|x| / 127 per block of 32.
+void hearth_quantize_activations(hearth_pool* pool, void* out, const float* x, size_t ldx,
+                                 size_t tokens, size_t columns);
+
+/// y[t, r] = sum over blocks in order, by fma, of scale products times exact integer dots; y is [tokens, rows], rows
+/// `ldy` apart. The result does not depend on tokens, threads or instruction set.
+void hearth_affine_matmul(hearth_pool* pool, const hearth_affine* matrix, const void* activations,
+                          size_t tokens, float* y, size_t ldy);
+
+/// Several matrices on the same activations in one go (q, k, v; gate, up), one barrier.
+void hearth_affine_matmul_many(hearth_pool* pool, size_t count, const hearth_affine* const* matrices,
+                               const void* activations, size_t tokens, float* const* ys,
+                               const size_t* ldys);
+
+#endif

@@ -1,0 +1,26 @@
+#ifndef HEARTH_THREADS_H
+#define HEARTH_THREADS_H
+
+/// A fixed set of workers that run one function at a time, the caller among them.
+typedef struct hearth_pool hearth_pool;
+
+/// One share of a job: worker `index` of `count`. Must not call back into the same pool.
+typedef void (*hearth_task)(void* context, int index, int count);
+
+/// As many threads as the CPU affinity and the cgroup quota (v1 and v2) allow, rounded down, at least 1.
+int hearth_available_threads(void);
+
+/// A pool of `threads` workers (the caller counts as one). NULL when threads cannot be created.
+hearth_pool* hearth_pool_create(int threads);
+
+/// Joins the workers. No job may be running.
+void hearth_pool_destroy(hearth_pool* pool);
+
+/// The number of workers, the caller included.
+int hearth_pool_threads(const hearth_pool* pool);
+
+/// Runs `task(context, i, n)` for every i in 0..<n at once and returns when all are done.
+/// A NULL pool runs `task(context, 0, 1)` on the caller. Workers spin briefly, then sleep.
+void hearth_pool_run(hearth_pool* pool, hearth_task task, void* context);
+
+#endif
