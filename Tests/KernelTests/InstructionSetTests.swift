@@ -3,12 +3,14 @@ import Testing
 
 @Suite struct InstructionSetTests {
   @Test func forcingClampsToWhatTheCPUHas() {
-    let best = hearth_isa_best()
-    hearth_isa_force(HEARTH_ISA_AVX512)
-    #expect(hearth_isa_current().rawValue <= best.rawValue)
-    hearth_isa_force(HEARTH_ISA_SCALAR)
-    #expect(hearth_isa_current() == HEARTH_ISA_SCALAR)
-    hearth_isa_force(best)
+    withSteadyInstructionSet {
+      let best = hearth_isa_best()
+      hearth_isa_force(HEARTH_ISA_AVX512)
+      #expect(hearth_isa_current().rawValue <= best.rawValue)
+      hearth_isa_force(HEARTH_ISA_SCALAR)
+      #expect(hearth_isa_current() == HEARTH_ISA_SCALAR)
+      hearth_isa_force(best)
+    }
   }
 
   @Test func namesAreThoseOfTheEnvironmentVariable() {
