@@ -78,13 +78,17 @@ void hearth_log_softmax(hearth_pool* pool, float* logits, size_t rows, size_t vo
 /// Sum of squares of x, in tiles of fixed size added in order, double precision.
 double hearth_sum_of_squares(hearth_pool* pool, const float* x, size_t count);
 
-/// One AdamW step (Loshchilov and Hutter, arXiv:1711.05101), operation for operation as PyTorch's single-tensor AdamW: p -= lr*decay*p; m, v updated;
-/// p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + epsilon). Gradients are multiplied by `gradient_scale` first.
+/// One AdamW step's settings, in double as PyTorch holds them: 1 - beta2 taken from a float 0.999 would be wrong in the
+/// fifth digit.
 typedef struct {
-  float learning_rate, beta1, beta2, epsilon, weight_decay;
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
   double correction1, correction2;  ///< 1 - beta1^step, 1 - beta2^step
-  float gradient_scale;
+  float gradient_scale;             ///< multiplies every gradient first (clipping)
 } hearth_adamw_settings;
+
+/// One AdamW step (Loshchilov and Hutter, arXiv:1711.05101), operation for operation as PyTorch's single-tensor AdamW:
+/// p *= 1 - lr*decay; m += (1 - beta1) * (g - m); v = beta2*v + (1 - beta2)*g*g;
+/// p -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + epsilon).
 void hearth_adamw(hearth_pool* pool, float* parameters, float* first, float* second, const float* gradient,
                   size_t count, const hearth_adamw_settings* settings);
 
