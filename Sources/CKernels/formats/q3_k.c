@@ -1,0 +1,82 @@
+// Q3_K: 256 elements in 16 sub-blocks of 16, 3-bit levels around zero, 3.4375 bits an element.
+//
+//     value = (d · (scale − 32)) · (q − 4)      scale: 6 bits a sub-block
+#include "block.h"
+#include "fit.h"
+
+typedef struct HEARTH_PACKED {
+  uint8_t hmask[32];   ///< byte l holds the third bit of elements 32j + l at bit j, j = 0...7
+  uint8_t qs[64];      ///< byte 32h + l holds the low two bits of 128h + 32j + l at bits 2j, j = 0...3
+  uint8_t scales[12];  ///< see `scale_at`
+  uint16_t d;          ///< f16
+} block;
+_Static_assert(sizeof(block) == 110, "Q3_K block");
+
+/// Scale `s` of 16: its low four bits lie in byte s % 8 (low half first), its high two in byte 8 + s % 4 at bits 2 (s / 4).
+HEARTH_BODY int scale_at(const block* b, int s) {
+  int low = b->scales[s % 8] >> (s / 8 * 4) & 15;
+  int high = b->scales[8 + s % 4] >> (s / 4 * 2) & 3;
+  return (low | high << 4) - 32;
+}
+
+HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+  const block* b = blocks;
+  for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
+    float d = hearth_f16_to_f32(b->d);
+    for (int s = 0; s < 16; s++, out += 16) {
+      const uint8_t *qs = b->qs + s / 8 * 32 + s % 2 * 16, *high = b->hmask + s % 2 * 16;
+      int shift = s / 2 % 4 * 2, bit = s / 2;
+      float scale = d * (float)scale_at(b, s);
+      for (int i = 0; i < 16; i++)
+        out[i] = scale * (float)((qs[i] >> shift & 3) + (high[i] >> bit & 1) * 4 - 4);
+    }
+  }
+}
+
+HEARTH_DEQUANTIZE(expand)
+
+static void quantize(void* blocks, const float* values, size_t count) {
+  static const hearth_levels levels = {.low = -4, .high = 3};
+  block* b = blocks;
+  for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++, values += HEARTH_SUPER) {
+    uint8_t q[HEARTH_SUPER];
+    int8_t scales[16];
+    memset(b, 0, sizeof *b);
+    b->d = hearth_fit_signed_super(values, &levels, 16, -32, 31, scales, q);
+    for (int s = 0; s < 16; s++) {
+      int scale = scales[s] + 32;
+      b->scales[s % 8] |= (uint8_t)((scale & 15) << (s / 8 * 4));
+      b->scales[8 + s % 4] |= (uint8_t)((scale >> 4) << (s / 4 * 2));
+    }
+    for (int i = 0; i < HEARTH_SUPER; i++) {
+      b->qs[i / 128 * 32 + i % 32] |= (uint8_t)((q[i] & 3) << (i / 32 % 4 * 2));
+      b->hmask[i % 32] |= (uint8_t)((q[i] >> 2) << (i / 32));
+    }
+  }
+}
+
+/// minimum = −4 scale; exact.
+static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+                         size_t g) {
+  const block* b = (const block*)row + g / 8;
+  int part = (int)(g % 8);
+  const uint8_t* qs = b->qs + part / 4 * 32;
+  for (int i = 0; i < 32; i++)
+    q[i] = (uint8_t)((qs[i] >> (part % 4 * 2) & 3) | (b->hmask[i] >> part & 1) << 2);
+  for (int h = 0; h < 2; h++) {
+    scale[h] = hearth_f16_to_f32(b->d) * (float)scale_at(b, 2 * part + h);
+    minimum[h] = -4 * scale[h];
+  }
+}
+
+const hearth_format hearth_format_q3_k = {
+    .ggml_type = 11,
+    .name = "Q3_K",
+    .block_elements = HEARTH_SUPER,
+    .block_bytes = sizeof(block),
+    .dequantize = dequantize,
+    .quantize = quantize,
+    .unpack_group = unpack_group,
+    .affine_bits = 4,
+    .wide = false,
+};

@@ -1,0 +1,58 @@
+// Q4_1: 32 elements, 4-bit levels 0...15 with a scale and a minimum, 5 bits an element.
+//
+//     value = d · q + m
+#include "block.h"
+#include "fit.h"
+
+typedef struct HEARTH_PACKED {
+  uint16_t d;      ///< scale, f16
+  uint16_t m;      ///< minimum, f16
+  uint8_t qs[16];  ///< byte i: element i in the low bits, element i + 16 in the high
+} block;
+_Static_assert(sizeof(block) == 20, "Q4_1 block");
+
+HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+  const block* b = blocks;
+  for (size_t n = 0; n < count / 32; n++, b++, out += 32) {
+    float d = hearth_f16_to_f32(b->d), m = hearth_f16_to_f32(b->m);
+    for (int i = 0; i < 16; i++) out[i] = d * (float)(b->qs[i] & 15) + m;
+    for (int i = 0; i < 16; i++) out[i + 16] = d * (float)(b->qs[i] >> 4) + m;
+  }
+}
+
+HEARTH_DEQUANTIZE(expand)
+
+static void quantize(void* blocks, const float* values, size_t count) {
+  block* b = blocks;
+  for (size_t n = 0; n < count / 32; n++, b++, values += 32) {
+    uint8_t q[32];
+    uint16_t d, m;
+    hearth_fit_affine(values, 15, &d, &m, q);
+    b->d = d;
+    b->m = m;
+    for (int i = 0; i < 16; i++) b->qs[i] = (uint8_t)(q[i] | q[i + 16] << 4);
+  }
+}
+
+static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+                         size_t g) {
+  const block* b = (const block*)row + g;
+  for (int i = 0; i < 16; i++) {
+    q[i] = b->qs[i] & 15;
+    q[i + 16] = b->qs[i] >> 4;
+  }
+  scale[0] = scale[1] = hearth_f16_to_f32(b->d);
+  minimum[0] = minimum[1] = hearth_f16_to_f32(b->m);
+}
+
+const hearth_format hearth_format_q4_1 = {
+    .ggml_type = 3,
+    .name = "Q4_1",
+    .block_elements = 32,
+    .block_bytes = sizeof(block),
+    .dequantize = dequantize,
+    .quantize = quantize,
+    .unpack_group = unpack_group,
+    .affine_bits = 4,
+    .wide = true,
+};

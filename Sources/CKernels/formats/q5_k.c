@@ -1,0 +1,72 @@
+// Q5_K: 256 elements in 8 sub-blocks of 32, 5-bit levels, 5.5 bits an element.
+//
+//     value = (d · scale) · q − (dmin · minimum)      scale, minimum: 6 bits a sub-block
+#include "block.h"
+#include "fit.h"
+#include "k_scales.h"
+
+typedef struct HEARTH_PACKED {
+  uint16_t d, dmin;    ///< f16
+  uint8_t scales[12];  ///< see k_scales.h
+  uint8_t qh[32];      ///< byte l holds the fifth bit of elements 32j + l at bit j, j = 0...7
+  uint8_t qs[128];     ///< byte 32c + l: element 64c + l in the low bits, 64c + 32 + l in the high
+} block;
+_Static_assert(sizeof(block) == 176, "Q5_K block");
+
+HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+  const block* b = blocks;
+  for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
+    float d = hearth_f16_to_f32(b->d), dmin = hearth_f16_to_f32(b->dmin);
+    for (int s = 0; s < 8; s++, out += 32) {
+      const uint8_t* qs = b->qs + s / 2 * 32;
+      int shift = s % 2 * 4;
+      float scale = d * (float)hearth_k_scale(b->scales, s);
+      float minimum = dmin * (float)hearth_k_minimum(b->scales, s);
+      for (int i = 0; i < 32; i++)
+        out[i] = scale * (float)((qs[i] >> shift & 15) + (b->qh[i] >> s & 1) * 16) - minimum;
+    }
+  }
+}
+
+HEARTH_DEQUANTIZE(expand)
+
+static void quantize(void* blocks, const float* values, size_t count) {
+  block* b = blocks;
+  for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++, values += HEARTH_SUPER) {
+    uint8_t q[HEARTH_SUPER], scales[8], minimums[8];
+    uint16_t d, dmin;
+    hearth_fit_affine_super(values, 32, 31, 63, &d, &dmin, scales, minimums, q);
+    memset(b, 0, sizeof *b);
+    b->d = d;
+    b->dmin = dmin;
+    hearth_k_pack(b->scales, scales, minimums);
+    for (int i = 0; i < HEARTH_SUPER; i++) {
+      b->qs[i / 64 * 32 + i % 32] |= (uint8_t)((q[i] & 15) << (i / 32 % 2 * 4));
+      b->qh[i % 32] |= (uint8_t)((q[i] >> 4) << (i / 32));
+    }
+  }
+}
+
+static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+                         size_t g) {
+  const block* b = (const block*)row + g / 8;
+  int part = (int)(g % 8);
+  const uint8_t* qs = b->qs + part / 2 * 32;
+  for (int i = 0; i < 32; i++)
+    q[i] = (uint8_t)((qs[i] >> (part % 2 * 4) & 15) | (b->qh[i] >> part & 1) << 4);
+  scale[0] = scale[1] = hearth_f16_to_f32(b->d) * (float)hearth_k_scale(b->scales, part);
+  minimum[0] = minimum[1] =
+      -(hearth_f16_to_f32(b->dmin) * (float)hearth_k_minimum(b->scales, part));
+}
+
+const hearth_format hearth_format_q5_k = {
+    .ggml_type = 13,
+    .name = "Q5_K",
+    .block_elements = HEARTH_SUPER,
+    .block_bytes = sizeof(block),
+    .dequantize = dequantize,
+    .quantize = quantize,
+    .unpack_group = unpack_group,
+    .affine_bits = 8,
+    .wide = true,
+};
