@@ -17,6 +17,7 @@
 /// e^x, with the polynomial that every kernel here uses (scalar entry, for tests and twins).
 float hearth_exp(float x);
 float hearth_tanh(float x);
+float hearth_erf(float x);
 
 /// y = weight * x * r, r = 1 / sqrt(mean(x^2) + epsilon); `reciprocal` [rows] receives r, or is NULL.
 void hearth_rms_norm(hearth_pool* pool, float* y, float* reciprocal, const float* x, const float* weight,
@@ -67,6 +68,10 @@ void hearth_add_bias_backward(hearth_pool* pool, float* dbias, const float* dy, 
 /// counter-based generator (Philox 4x32-10, Salmon et al. 2011) at (seed, stream, i), so backward is the same call on the gradient.
 void hearth_dropout(hearth_pool* pool, float* x, size_t count, float probability, uint64_t seed,
                     uint64_t stream);
+
+/// The generator itself: ten rounds of Philox 4x32. Dropout's element i of `stream` is word i % 4 at counter
+/// (i / 4, stream), low words first, under key `seed`; it is kept when word >= probability * 2^32.
+void hearth_philox(uint32_t words[4], const uint32_t counter[4], const uint32_t key[2]);
 
 /// losses[r] = -log softmax(logits[r])[targets[r]] (double accumulation of the sum of exponentials); when `scale` is not 0, logits are overwritten with
 /// scale * (softmax - onehot), the gradient. A target of -1 gives loss 0 and gradient 0.
