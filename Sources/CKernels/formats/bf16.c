@@ -1,7 +1,7 @@
 // BF16: bfloat16, the upper half of a binary32. A "block" is one element.
 #include "block.h"
 
-HEARTH_BODY void widen(float* out, const void* blocks, size_t count) {
+HEARTH_BODY void widen(float* restrict out, const void* restrict blocks, size_t count) {
   const uint8_t* bytes = blocks;
   for (size_t i = 0; i < count; i++) {
     uint16_t half;

@@ -21,6 +21,13 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF blocks are read 
 /// A loop that is compiled into each of its callers, for the instruction set of that caller.
 #define HEARTH_BODY static inline __attribute__((always_inline))
 
+/// Before a loop over the parts of a block: unrolled, their bit positions become constants.
+#define HEARTH_UNROLL _Pragma("clang loop unroll(full)")
+
+/// Before the loop over blocks: vectors run along a block. Left alone the compiler runs them across blocks, gathering
+/// every byte by itself.
+#define HEARTH_BLOCK_BY_BLOCK _Pragma("clang loop vectorize(disable)")
+
 #if defined(__x86_64__)
 #define HEARTH_AVX2 __attribute__((target("avx2,fma,f16c")))
 

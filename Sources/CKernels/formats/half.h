@@ -21,21 +21,20 @@ static inline float hearth_float_from_bits(uint32_t bits) {
   return value;
 }
 
-/// IEEE binary16 (sign, 5 exponent bits, 10 mantissa bits) to binary32; exact.
+/// IEEE binary16 (sign, 5 exponent bits, 10 mantissa bits) to binary32; exact, and without a branch, so that loops over
+/// it become vector code.
 static inline float hearth_f16_to_f32(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
   uint32_t magnitude = (uint32_t)(half & 0x7fffu) << 13;
-  uint32_t exponent = magnitude & 0x0f800000u;
   // Normal numbers only change the exponent's bias, from 15 to 127.
-  if (exponent != 0 && exponent != 0x0f800000u)
-    return hearth_float_from_bits(sign | (magnitude + (112u << 23)));
-  // Subnormals are mantissa * 2^-24: an integer, converted and scaled without rounding.
-  if (exponent == 0) {
-    float value = (float)(half & 0x3ffu) * 0x1p-24f;
-    return hearth_float_from_bits(sign | hearth_float_bits(value));
-  }
-  uint32_t quiet = magnitude & 0x007fe000u ? 0x00400000u : 0;
-  return hearth_float_from_bits(sign | 0x7f800000u | (magnitude & 0x007fe000u) | quiet);
+  uint32_t normal = magnitude + (112u << 23);
+  // Subnormals lack the leading one that the exponent 2^-14 implies: put it in, then take it away.
+  uint32_t subnormal =
+      hearth_float_bits(hearth_float_from_bits(magnitude + (113u << 23)) - 0x1p-14f);
+  // Infinity and NaN; the latter made quiet.
+  uint32_t special = 0x7f800000u | magnitude | (magnitude > 0x0f800000u ? 0x00400000u : 0);
+  uint32_t bits = magnitude < 0x00800000u ? subnormal : normal;
+  return hearth_float_from_bits(sign | (magnitude < 0x0f800000u ? bits : special));
 }
 
 /// binary32 to IEEE binary16; beyond 65519.99… gives infinity.

@@ -18,15 +18,24 @@ HEARTH_BODY int scale_at(const block* b, int s) {
   return (low | (b->scales_h >> (2 * s) & 3) << 4) - 32;
 }
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+/// The levels of elements 32 part ..< 32 part + 32.
+HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+  const uint8_t* qs = b->qs + 16 * part;
+  for (int i = 0; i < 16; i++) q[i] = qs[i] & 15;
+  for (int i = 0; i < 16; i++) q[i + 16] = qs[i] >> 4;
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
     float d = hearth_f16_to_f32(b->d);
-    for (int s = 0; s < 8; s++, out += 32) {
-      const uint8_t* qs = b->qs + 16 * s;
-      float scale = d * (float)scale_at(b, s);
-      for (int i = 0; i < 16; i++) out[i] = scale * (float)hearth_iq4_values[qs[i] & 15];
-      for (int i = 0; i < 16; i++) out[i + 16] = scale * (float)hearth_iq4_values[qs[i] >> 4];
+    HEARTH_UNROLL
+    for (int part = 0; part < 8; part++, out += 32) {
+      uint8_t q[32];
+      unpack(q, b, part);
+      float scale = d * (float)scale_at(b, part);
+      for (int i = 0; i < 32; i++) out[i] = scale * (float)hearth_iq4_values[q[i]];
     }
   }
 }
@@ -55,11 +64,8 @@ static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const 
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);
-  const uint8_t* qs = b->qs + 16 * part;
-  for (int i = 0; i < 16; i++) {
-    q[i] = (uint8_t)(hearth_iq4_values[qs[i] & 15] + 128);
-    q[i + 16] = (uint8_t)(hearth_iq4_values[qs[i] >> 4] + 128);
-  }
+  unpack(q, b, part);
+  for (int i = 0; i < 32; i++) q[i] = (uint8_t)(hearth_iq4_values[q[i]] + 128);
   scale[0] = scale[1] = hearth_f16_to_f32(b->d) * (float)scale_at(b, part);
   minimum[0] = minimum[1] = -128 * scale[0];
 }

@@ -11,15 +11,26 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 84, "Q2_K block");
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+/// The levels of elements 32 part ..< 32 part + 32.
+HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+  const uint8_t* qs = b->qs + part / 4 * 32;
+  for (int i = 0; i < 32; i++) q[i] = qs[i] >> (part % 4 * 2) & 3;
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
     float d = hearth_f16_to_f32(b->d), dmin = hearth_f16_to_f32(b->dmin);
-    for (int s = 0; s < 16; s++, out += 16) {
-      const uint8_t* qs = b->qs + s / 8 * 32 + s % 2 * 16;
-      int shift = s / 2 % 4 * 2;
-      float scale = d * (float)(b->scales[s] & 15), minimum = dmin * (float)(b->scales[s] >> 4);
-      for (int i = 0; i < 16; i++) out[i] = scale * (float)(qs[i] >> shift & 3) - minimum;
+    HEARTH_UNROLL
+    for (int part = 0; part < 8; part++, out += 32) {
+      uint8_t q[32];
+      unpack(q, b, part);
+      for (int h = 0; h < 2; h++) {
+        uint8_t packed = b->scales[2 * part + h];
+        float scale = d * (float)(packed & 15), minimum = dmin * (float)(packed >> 4);
+        for (int i = 0; i < 16; i++) out[16 * h + i] = scale * (float)q[16 * h + i] - minimum;
+      }
     }
   }
 }
@@ -46,11 +57,10 @@ static void quantize(void* blocks, const float* values, size_t count) {
 static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g / 8;
-  size_t part = g % 8;
-  const uint8_t* qs = b->qs + part / 4 * 32;
-  for (int i = 0; i < 32; i++) q[i] = qs[i] >> (part % 4 * 2) & 3;
+  int part = (int)(g % 8);
+  unpack(q, b, part);
   for (int h = 0; h < 2; h++) {
-    uint8_t packed = b->scales[2 * part + (size_t)h];
+    uint8_t packed = b->scales[2 * part + h];
     scale[h] = hearth_f16_to_f32(b->d) * (float)(packed & 15);
     minimum[h] = -(hearth_f16_to_f32(b->dmin) * (float)(packed >> 4));
   }

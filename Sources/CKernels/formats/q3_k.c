@@ -19,16 +19,26 @@ HEARTH_BODY int scale_at(const block* b, int s) {
   return (low | high << 4) - 32;
 }
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+/// The levels of elements 32 part ..< 32 part + 32.
+HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+  const uint8_t* qs = b->qs + part / 4 * 32;
+  for (int i = 0; i < 32; i++)
+    q[i] = (uint8_t)((qs[i] >> (part % 4 * 2) & 3) | (b->hmask[i] >> part & 1) << 2);
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
     float d = hearth_f16_to_f32(b->d);
-    for (int s = 0; s < 16; s++, out += 16) {
-      const uint8_t *qs = b->qs + s / 8 * 32 + s % 2 * 16, *high = b->hmask + s % 2 * 16;
-      int shift = s / 2 % 4 * 2, bit = s / 2;
-      float scale = d * (float)scale_at(b, s);
-      for (int i = 0; i < 16; i++)
-        out[i] = scale * (float)((qs[i] >> shift & 3) + (high[i] >> bit & 1) * 4 - 4);
+    HEARTH_UNROLL
+    for (int part = 0; part < 8; part++, out += 32) {
+      uint8_t q[32];
+      unpack(q, b, part);
+      for (int h = 0; h < 2; h++) {
+        float scale = d * (float)scale_at(b, 2 * part + h);
+        for (int i = 0; i < 16; i++) out[16 * h + i] = scale * (float)(q[16 * h + i] - 4);
+      }
     }
   }
 }
@@ -60,9 +70,7 @@ static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const 
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);
-  const uint8_t* qs = b->qs + part / 4 * 32;
-  for (int i = 0; i < 32; i++)
-    q[i] = (uint8_t)((qs[i] >> (part % 4 * 2) & 3) | (b->hmask[i] >> part & 1) << 2);
+  unpack(q, b, part);
   for (int h = 0; h < 2; h++) {
     scale[h] = hearth_f16_to_f32(b->d) * (float)scale_at(b, 2 * part + h);
     minimum[h] = -4 * scale[h];

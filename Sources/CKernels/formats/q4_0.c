@@ -10,12 +10,19 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 18, "Q4_0 block");
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+HEARTH_BODY void unpack(uint8_t q[32], const block* b) {
+  for (int i = 0; i < 16; i++) q[i] = b->qs[i] & 15;
+  for (int i = 0; i < 16; i++) q[i + 16] = b->qs[i] >> 4;
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / 32; n++, b++, out += 32) {
     float d = hearth_f16_to_f32(b->d);
-    for (int i = 0; i < 16; i++) out[i] = d * (float)((b->qs[i] & 15) - 8);
-    for (int i = 0; i < 16; i++) out[i + 16] = d * (float)((b->qs[i] >> 4) - 8);
+    uint8_t q[32];
+    unpack(q, b);
+    for (int i = 0; i < 32; i++) out[i] = d * (float)(q[i] - 8);
   }
 }
 
@@ -35,10 +42,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
 static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g;
-  for (int i = 0; i < 16; i++) {
-    q[i] = b->qs[i] & 15;
-    q[i + 16] = b->qs[i] >> 4;
-  }
+  unpack(q, b);
   scale[0] = scale[1] = hearth_f16_to_f32(b->d);
   minimum[0] = minimum[1] = -8 * scale[0];
 }

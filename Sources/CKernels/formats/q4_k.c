@@ -12,16 +12,24 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 144, "Q4_K block");
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+/// The levels of elements 32 part ..< 32 part + 32.
+HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+  const uint8_t* qs = b->qs + part / 2 * 32;
+  for (int i = 0; i < 32; i++) q[i] = qs[i] >> (part % 2 * 4) & 15;
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
     float d = hearth_f16_to_f32(b->d), dmin = hearth_f16_to_f32(b->dmin);
-    for (int s = 0; s < 8; s++, out += 32) {
-      const uint8_t* qs = b->qs + s / 2 * 32;
-      int shift = s % 2 * 4;
-      float scale = d * (float)hearth_k_scale(b->scales, s);
-      float minimum = dmin * (float)hearth_k_minimum(b->scales, s);
-      for (int i = 0; i < 32; i++) out[i] = scale * (float)(qs[i] >> shift & 15) - minimum;
+    HEARTH_UNROLL
+    for (int part = 0; part < 8; part++, out += 32) {
+      uint8_t q[32];
+      unpack(q, b, part);
+      float scale = d * (float)hearth_k_scale(b->scales, part);
+      float minimum = dmin * (float)hearth_k_minimum(b->scales, part);
+      for (int i = 0; i < 32; i++) out[i] = scale * (float)q[i] - minimum;
     }
   }
 }
@@ -47,8 +55,7 @@ static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const 
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);
-  const uint8_t* qs = b->qs + part / 2 * 32;
-  for (int i = 0; i < 32; i++) q[i] = qs[i] >> (part % 2 * 4) & 15;
+  unpack(q, b, part);
   scale[0] = scale[1] = hearth_f16_to_f32(b->d) * (float)hearth_k_scale(b->scales, part);
   minimum[0] = minimum[1] =
       -(hearth_f16_to_f32(b->dmin) * (float)hearth_k_minimum(b->scales, part));

@@ -19,8 +19,9 @@ HEARTH_BODY void unpack(uint8_t q[32], const block* b) {
   }
 }
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / 32; n++, b++, out += 32) {
     float d = hearth_f16_to_f32(b->d);
     uint8_t q[32];

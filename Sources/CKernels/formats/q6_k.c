@@ -12,17 +12,27 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 210, "Q6_K block");
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+/// The levels of elements 32 part ..< 32 part + 32.
+HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+  const uint8_t* low = b->ql + part / 4 * 64 + part % 2 * 32;
+  const uint8_t* high = b->qh + part / 4 * 32;
+  for (int i = 0; i < 32; i++)
+    q[i] = (uint8_t)((low[i] >> (part / 2 % 2 * 4) & 15) | (high[i] >> (part % 4 * 2) & 3) << 4);
+}
+
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / HEARTH_SUPER; n++, b++) {
     float d = hearth_f16_to_f32(b->d);
-    for (int s = 0; s < 16; s++, out += 16) {
-      const uint8_t* low = b->ql + s / 8 * 64 + s % 4 * 16;
-      const uint8_t* high = b->qh + s / 8 * 32 + s % 2 * 16;
-      int low_shift = s / 4 % 2 * 4, high_shift = s / 2 % 4 * 2;
-      float scale = d * (float)b->scales[s];
-      for (int i = 0; i < 16; i++)
-        out[i] = scale * (float)((low[i] >> low_shift & 15) + (high[i] >> high_shift & 3) * 16 - 32);
+    HEARTH_UNROLL
+    for (int part = 0; part < 8; part++, out += 32) {
+      uint8_t q[32];
+      unpack(q, b, part);
+      for (int h = 0; h < 2; h++) {
+        float scale = d * (float)b->scales[2 * part + h];
+        for (int i = 0; i < 16; i++) out[16 * h + i] = scale * (float)(q[16 * h + i] - 32);
+      }
     }
   }
 }
@@ -50,10 +60,7 @@ static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const 
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);
-  const uint8_t* low = b->ql + part / 4 * 64 + part % 2 * 32;
-  const uint8_t* high = b->qh + part / 4 * 32;
-  for (int i = 0; i < 32; i++)
-    q[i] = (uint8_t)((low[i] >> (part / 2 % 2 * 4) & 15) | (high[i] >> (part % 4 * 2) & 3) << 4);
+  unpack(q, b, part);
   for (int h = 0; h < 2; h++) {
     scale[h] = hearth_f16_to_f32(b->d) * (float)b->scales[2 * part + h];
     minimum[h] = -32 * scale[h];

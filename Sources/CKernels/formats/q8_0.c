@@ -10,8 +10,9 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 34, "Q8_0 block");
 
-HEARTH_BODY void expand(float* out, const void* blocks, size_t count) {
+HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t count) {
   const block* b = blocks;
+  HEARTH_BLOCK_BY_BLOCK
   for (size_t n = 0; n < count / 32; n++, b++, out += 32) {
     float d = hearth_f16_to_f32(b->d);
     for (int i = 0; i < 32; i++) out[i] = d * (float)b->qs[i];
