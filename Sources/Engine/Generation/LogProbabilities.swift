@@ -1,0 +1,51 @@
+internal import Glibc
+
+/// A token and the natural logarithm of its probability.
+public struct TokenLogProbability: Sendable, Hashable {
+  /// The token.
+  public var id: Int32
+  /// ln p(token | what came before).
+  public var logProbability: Float
+
+  /// A token with its log-probability.
+  public init(id: Int32, logProbability: Float) {
+    self.id = id
+    self.logProbability = logProbability
+  }
+}
+
+/// e^x rounded to `Float` from a `Double` result, so that it does not hang on how the C library's
+/// single-precision function rounds on this processor.
+func exponential(_ x: Float) -> Float { Float(exp(Double(x))) }
+
+/// The largest logit and its token, the lowest of those that tie.
+///
+/// - Parameter logits: `[vocabulary]`.
+/// - Throws: `SamplingError.logitNotFinite` for NaN or +infinity, `.nothingPossible` if all are
+///   −infinity or there are none.
+func largestLogit(_ logits: Span<Float>) throws(SamplingError) -> (token: Int, logit: Float) {
+  var token = -1
+  var largest = -Float.infinity
+  for i in logits.indices {
+    let logit = logits[i]
+    // Written so that NaN takes the branch too.
+    guard !(logit <= largest) else { continue }
+    guard logit < .infinity else { throw .logitNotFinite(token: Int32(i), found: logit) }
+    (token, largest) = (i, logit)
+  }
+  guard token >= 0 else { throw .nothingPossible }
+  return (token, largest)
+}
+
+/// The logarithm of the sum of exponentials, accumulated in `Double` in order of ids.
+///
+///     ln Σ_i e^x_i = m + ln Σ_i e^(x_i − m)      m = max_i x_i
+///
+/// - Parameter logits: `[vocabulary]`.
+/// - Throws: as `largestLogit`.
+func logSumExp(_ logits: Span<Float>) throws(SamplingError) -> Double {
+  let largest = try largestLogit(logits).logit
+  var sum = 0.0
+  for i in logits.indices { sum += exp(Double(logits[i] - largest)) }
+  return Double(largest) + log(sum)
+}
