@@ -16,6 +16,9 @@
 /// Key positions in a page of the cache.
 #define HEARTH_PAGE_TOKENS 32
 
+/// The widest head these functions take; any width from 1 to this. The caller checks.
+#define HEARTH_HEAD_WIDTH_MAXIMUM 512
+
 /// How the cache stores keys and values.
 typedef enum { HEARTH_CACHE_F32 = 0, HEARTH_CACHE_F16 = 1 } hearth_cache_type;
 

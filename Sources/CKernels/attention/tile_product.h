@@ -1,0 +1,22 @@
+#ifndef HEARTH_ATTENTION_TILE_PRODUCT_H
+#define HEARTH_ATTENTION_TILE_PRODUCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/// c[i, j] = (keep ? c[i, j] : 0) + Σ_k a[i, k]·b[k, j], each element one chain of fused multiply-adds over k in
+/// order, so that no element depends on how rows are gathered into tiles. For operands that fit the first cache.
+typedef struct {
+  size_t rows, columns, depth;  ///< columns is a multiple of 16
+  const float* a;               ///< a[i, k] at a[i * a_row + k * a_step]
+  size_t a_row, a_step;
+  const float* b;  ///< rows of at least `columns`, b_row apart
+  size_t b_row;
+  float* c;  ///< likewise, c_row apart
+  size_t c_row;
+  bool keep;
+} hearth_tile_product;
+
+void hearth_tile_multiply(const hearth_tile_product* product);
+
+#endif
