@@ -1,0 +1,88 @@
+/// What every kind of tokenizer file comes down to, before it is made fast.
+struct TokenizerDefinition {
+  /// More ids than any vocabulary has; a damaged file must not have us allocate for more.
+  static let highestID = (1 << 24) - 1
+
+  /// The file, for messages.
+  var source: String
+  /// Each id's spelling in the byte-level alphabet; nil where an id has none.
+  var vocabulary: [String?]
+  var merges = MergeTable(capacity: 0)
+  var addedTokens: [AddedToken] = []
+  var steps: [PreTokenizer.Step]
+  var normalizer = Normalizer.none
+  /// The id for bytes that have no token.
+  var unknown: Int32?
+  var fusesUnknown = false
+  /// Whether a word that is in the vocabulary is its token, whatever the merges say.
+  var ignoresMerges = false
+  var prefix: [Int32] = []
+  var suffix: [Int32] = []
+  var specialTokens = SpecialTokens()
+
+  /// Spellings by id and ids by spelling.
+  ///
+  /// - Throws: if two ids have the same spelling.
+  func spellings(
+    _ place: (Int) -> String
+  ) throws(TokenizerError) -> ByteStringTable {
+    var table = ByteStringTable(capacity: vocabulary.count)
+    for (id, spelling) in vocabulary.enumerated() {
+      let text = spelling ?? ""
+      if let other = table.append(text.utf8, isIndexed: !text.isEmpty) {
+        throw TokenizerError(
+          source: source, place: place(id),
+          problem: "the token \"\(text)\" of id \(id) is that of id \(other) too")
+      }
+    }
+    return table
+  }
+
+  /// Adds the merge of the tokens spelled `left` and `right`.
+  ///
+  /// - Throws: if either or both together are no tokens.
+  mutating func insertMerge(
+    _ left: Substring, _ right: Substring, rank: Int, spellings: ByteStringTable,
+    place: @autoclosure () -> String
+  ) throws(TokenizerError) {
+    var ids: [Int32] = []
+    for part in [Array(left.utf8), Array(right.utf8), Array(left.utf8) + Array(right.utf8)] {
+      guard let id = spellings.number(of: part) else {
+        throw TokenizerError(
+          source: source, place: place(),
+          problem:
+            "expected tokens of the vocabulary, found \"\(String(decoding: part, as: UTF8.self))\"",
+          advice: "the file is damaged, or its merges belong to another vocabulary")
+      }
+      ids.append(id)
+    }
+    merges.insert(left: ids[0], right: ids[1], rank: rank, merged: ids[2])
+  }
+
+  /// The added tokens, once they are known to make sense.
+  ///
+  /// - Throws: if two share an id or a content, or one has none.
+  func checkedAddedTokens() throws(TokenizerError) -> [AddedToken] {
+    var ids: Set<Int32> = []
+    var contents: Set<[UInt8]> = []
+    for token in addedTokens {
+      let name = "added token \"\(token.content)\""
+      guard !token.content.isEmpty else {
+        throw TokenizerError(
+          source: source, place: "added token \(token.id)", problem: "its content is empty")
+      }
+      guard token.id >= 0, Int(token.id) <= Self.highestID else {
+        throw TokenizerError(
+          source: source, place: name, problem: "its id \(token.id) is not in 0...\(Self.highestID)")
+      }
+      guard ids.insert(token.id).inserted else {
+        throw TokenizerError(
+          source: source, place: name, problem: "another has the same id \(token.id)")
+      }
+      guard contents.insert(Array(token.content.utf8)).inserted else {
+        throw TokenizerError(source: source, place: name, problem: "it stands twice")
+      }
+    }
+    return addedTokens
+  }
+}
