@@ -26,16 +26,23 @@ size_t hearth_affine_bytes(const hearth_affine* matrix);
 size_t hearth_activation_bytes(size_t columns);
 
 /// Quantises x [tokens, columns] (rows `ldx` apart) into `out`, `hearth_activation_bytes(columns)` a token.
-/// Symmetric, round half to even, scale = max|x| / 127 per block of 32.
+/// Symmetric, round half to even, scale = max|x| / 127 per block of 32. A
+/// block with an infinity or a NaN makes every output it reaches NaN.
 void hearth_quantize_activations(hearth_pool* pool, void* out, const float* x, size_t ldx,
                                  size_t tokens, size_t columns);
+
+/// out[i, c] = scale * q + minimum of row first_row + i, rounded once to f32; out is [rows, columns], rows `ldo` apart. For training, for
+/// the reference precision, and for looking up the rows of an embedding.
+void hearth_affine_dequantize_rows(const hearth_affine* matrix, float* out, size_t ldo,
+                                   size_t first_row, size_t rows);
 
 /// y[t, r] = sum over blocks in order, by fma, of scale products times exact integer dots; y is [tokens, rows], rows
 /// `ldy` apart. The result does not depend on tokens, threads or instruction set.
 void hearth_affine_matmul(hearth_pool* pool, const hearth_affine* matrix, const void* activations,
                           size_t tokens, float* y, size_t ldy);
 
-/// Several matrices on the same activations in one go (q, k, v; gate, up), one barrier.
+/// Several matrices on the same activations in one go (q, k, v; gate, up), one barrier. All have the same number
+/// of columns.
 void hearth_affine_matmul_many(hearth_pool* pool, size_t count, const hearth_affine* const* matrices,
                                const void* activations, size_t tokens, float* const* ys,
                                const size_t* ldys);

@@ -1,0 +1,82 @@
+#ifndef HEARTH_AFFINE_INTERNAL_H
+#define HEARTH_AFFINE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../formats/half.h"
+#include "../include/affine.h"
+
+// The packed layout. A panel is 16 output rows; its blocks of 32 columns follow each other:
+//
+//     q         4 bits: byte 64g + 4r + j holds column 4g + j of row r in its low half,
+//                       column 16 + 4g + j in its high half; g < 4
+//               8 bits: byte 64g + 4r + j holds column 4g + j of row r; g < 8
+//     scales    [parts, 16]
+//     minimums  [parts, 16]
+//
+// `parts` is 1, or 2 when the columns 0...15 and 16...31 have scales of their own. Scales and minimums
+// are f16 when that loses nothing in the whole matrix, f32 otherwise. Rows beyond the last are zero.
+
+enum { HEARTH_PANEL_ROWS = 16, HEARTH_BLOCK_COLUMNS = 32 };
+
+struct hearth_affine {
+  size_t rows, columns;
+  size_t panels, blocks;  ///< blocks: in a row
+  uint32_t bits;          ///< 4 or 8
+  uint32_t parts;         ///< 1 or 2
+  bool half_precision;    ///< scales and minimums are f16
+  size_t block_bytes;     ///< a multiple of 64
+  uint8_t* data;          ///< [panels, blocks], 64-byte aligned
+};
+
+static inline size_t hearth_affine_q_bytes(const hearth_affine* matrix) {
+  return 64 * (size_t)matrix->bits;
+}
+
+static inline const uint8_t* hearth_affine_panel(const hearth_affine* matrix, size_t panel) {
+  return matrix->data + panel * matrix->blocks * matrix->block_bytes;
+}
+
+/// Quantised columns of one block of one row of a panel, in order.
+void hearth_affine_unpack_row(const hearth_affine* matrix, const uint8_t* block, size_t row,
+                              uint8_t q[HEARTH_BLOCK_COLUMNS]);
+
+/// Scale (`which` 0) or minimum (`which` 1) of a row in one part of a block.
+static inline float hearth_affine_factor(const hearth_affine* matrix, const uint8_t* block,
+                                         size_t which, size_t part, size_t row) {
+  size_t index = (which * matrix->parts + part) * HEARTH_PANEL_ROWS + row;
+  const uint8_t* factors = block + hearth_affine_q_bytes(matrix);
+  if (matrix->half_precision) {
+    uint16_t half;
+    memcpy(&half, factors + 2 * index, sizeof half);
+    return hearth_f16_to_f32(half);
+  }
+  float value;
+  memcpy(&value, factors + 4 * index, sizeof value);
+  return value;
+}
+
+/// One token's activations in a block of 32 columns: x = scale * q.
+typedef struct {
+  int8_t q[HEARTH_BLOCK_COLUMNS];  ///< -127...127
+  float scale;
+  float sum;         ///< scale * (sum of q), for matrices of one part
+  float half_sum[2]; ///< scale * (sum of q in columns 0...15 and 16...31), for matrices of two
+} hearth_activation_block;
+
+/// y[t, r] for the rows of one panel and tokens first ..< first + tokens; y is the whole output.
+typedef struct {
+  const hearth_affine* matrix;
+  size_t panel, first, tokens;
+  const hearth_activation_block* activations;
+  float* y;
+  size_t ldy;
+} hearth_panel_product;
+
+/// The plain twin, and the definition of the order of operations.
+void hearth_panel_product_scalar(const hearth_panel_product* product);
+void hearth_panel_product_avx2(const hearth_panel_product* product);
+
+#endif

@@ -1,0 +1,133 @@
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "affine_internal.h"
+
+// A matrix is packed with f16 factors first; the first factor that f16 cannot hold ends that, and it is packed
+// again with f32.
+
+typedef struct {
+  hearth_affine* matrix;
+  const hearth_format* format;
+  const uint8_t* rows;
+  size_t row_bytes;
+  _Atomic bool inexact;
+} packing;
+
+static void store_q(const hearth_affine* matrix, uint8_t* block, size_t row,
+                    const uint8_t q[HEARTH_BLOCK_COLUMNS]) {
+  for (size_t g = 0; g < matrix->bits; g++)
+    for (size_t j = 0; j < 4; j++)
+      block[64 * g + 4 * row + j] =
+          matrix->bits == 8 ? q[4 * g + j]
+                            : (uint8_t)((q[4 * g + j] & 15) | q[16 + 4 * g + j] << 4);
+}
+
+void hearth_affine_unpack_row(const hearth_affine* matrix, const uint8_t* block, size_t row,
+                              uint8_t q[HEARTH_BLOCK_COLUMNS]) {
+  for (size_t g = 0; g < matrix->bits; g++) {
+    for (size_t j = 0; j < 4; j++) {
+      uint8_t byte = block[64 * g + 4 * row + j];
+      q[4 * g + j] = matrix->bits == 8 ? byte : byte & 15;
+      if (matrix->bits == 4) q[16 + 4 * g + j] = byte >> 4;
+    }
+  }
+}
+
+/// False when `value` had to be rounded.
+static bool store_factor(const hearth_affine* matrix, uint8_t* block, size_t index, float value) {
+  uint8_t* factors = block + hearth_affine_q_bytes(matrix);
+  if (!matrix->half_precision) {
+    memcpy(factors + 4 * index, &value, sizeof value);
+    return true;
+  }
+  uint16_t half = hearth_f32_to_f16(value);
+  memcpy(factors + 2 * index, &half, sizeof half);
+  return hearth_float_bits(hearth_f16_to_f32(half)) == hearth_float_bits(value);
+}
+
+static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b) {
+  const hearth_affine* matrix = p->matrix;
+  memset(block, 0, matrix->block_bytes);
+  bool exact = true;
+  for (size_t r = 0; r < HEARTH_PANEL_ROWS; r++) {
+    size_t row = panel * HEARTH_PANEL_ROWS + r;
+    if (row >= matrix->rows) break;
+    uint8_t q[HEARTH_BLOCK_COLUMNS];
+    float scale[2], minimum[2];
+    p->format->unpack_group(q, scale, minimum, p->rows + row * p->row_bytes, b);
+    store_q(matrix, block, r, q);
+    for (size_t part = 0; part < matrix->parts; part++) {
+      size_t index = part * HEARTH_PANEL_ROWS + r;
+      exact &= store_factor(matrix, block, index, scale[part]);
+      exact &= store_factor(matrix, block, matrix->parts * HEARTH_PANEL_ROWS + index, minimum[part]);
+    }
+  }
+  return exact;
+}
+
+static void pack_panels(void* context, int index, int count) {
+  packing* p = context;
+  hearth_affine* matrix = p->matrix;
+  size_t first = matrix->panels * (size_t)index / (size_t)count;
+  size_t last = matrix->panels * ((size_t)index + 1) / (size_t)count;
+  for (size_t panel = first; panel < last; panel++) {
+    uint8_t* block = matrix->data + panel * matrix->blocks * matrix->block_bytes;
+    for (size_t b = 0; b < matrix->blocks; b++, block += matrix->block_bytes) {
+      if (atomic_load_explicit(&p->inexact, memory_order_relaxed)) return;
+      if (!pack_block(p, block, panel, b))
+        atomic_store_explicit(&p->inexact, true, memory_order_relaxed);
+    }
+  }
+}
+
+/// Sets how wide the factors are and gets the memory for that; false when there is none.
+static bool lay_out(hearth_affine* matrix, bool half_precision) {
+  size_t factors = 2 * (size_t)matrix->parts * HEARTH_PANEL_ROWS, bytes;
+  matrix->half_precision = half_precision;
+  matrix->block_bytes = hearth_affine_q_bytes(matrix) + factors * (half_precision ? 2 : 4);
+  if (__builtin_mul_overflow(matrix->panels, matrix->blocks, &bytes) ||
+      __builtin_mul_overflow(bytes, matrix->block_bytes, &bytes))
+    return false;
+  matrix->data = aligned_alloc(64, bytes > 0 ? bytes : 64);
+  return matrix->data != NULL;
+}
+
+hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format,
+                                  const void* blocks, size_t row_bytes, size_t rows,
+                                  size_t columns) {
+  if (format->unpack_group == NULL || (format->affine_bits != 4 && format->affine_bits != 8) ||
+      columns % HEARTH_BLOCK_COLUMNS != 0 || columns % format->block_elements != 0)
+    return NULL;
+  hearth_affine* matrix = malloc(sizeof *matrix);
+  if (matrix == NULL) return NULL;
+  *matrix = (hearth_affine){.rows = rows,
+                            .columns = columns,
+                            .panels = rows / HEARTH_PANEL_ROWS + (rows % HEARTH_PANEL_ROWS != 0),
+                            .blocks = columns / HEARTH_BLOCK_COLUMNS,
+                            .bits = format->affine_bits,
+                            .parts = format->wide ? 1 : 2};
+  for (int half_precision = 1; half_precision >= 0 && lay_out(matrix, half_precision);
+       half_precision--) {
+    packing p = {.matrix = matrix, .format = format, .rows = blocks, .row_bytes = row_bytes};
+    hearth_pool_run(pool, pack_panels, &p);
+    if (!atomic_load(&p.inexact)) return matrix;
+    free(matrix->data);
+  }
+  free(matrix);
+  return NULL;
+}
+
+void hearth_affine_free(hearth_affine* matrix) {
+  if (matrix == NULL) return;
+  free(matrix->data);
+  free(matrix);
+}
+
+size_t hearth_affine_rows(const hearth_affine* matrix) { return matrix->rows; }
+
+size_t hearth_affine_columns(const hearth_affine* matrix) { return matrix->columns; }
+
+size_t hearth_affine_bytes(const hearth_affine* matrix) {
+  return matrix->panels * matrix->blocks * matrix->block_bytes;
+}
