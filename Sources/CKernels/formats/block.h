@@ -11,8 +11,8 @@
 
 // What the format files share.
 //
-// Blocks lie at any address of a mapped file, so their structs are packed: alignment 1, read through
-// plain member access. Multi-byte fields are little-endian, as GGUF is.
+// Blocks lie at any address of a mapped file, so their structs are packed: alignment 1, read
+// through plain member access. Multi-byte fields are little-endian, as GGUF is.
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF blocks are read in place");
 
@@ -24,15 +24,16 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF blocks are read 
 /// Before a loop over the parts of a block: unrolled, their bit positions become constants.
 #define HEARTH_UNROLL _Pragma("clang loop unroll(full)")
 
-/// Before the loop over blocks: vectors run along a block. Left alone the compiler runs them across blocks, gathering
-/// every byte by itself.
+/// Before the loop over blocks: vectors run along a block. Left alone the compiler runs them across
+/// blocks, gathering every byte by itself.
 #define HEARTH_BLOCK_BY_BLOCK _Pragma("clang loop vectorize(disable)")
 
 #if defined(__x86_64__)
 #define HEARTH_AVX2 __attribute__((target("avx2,fma,f16c")))
 
-/// Defines `dequantize` from `body`: the plain twin, the same source compiled for AVX2, and the choice. The two agree
-/// bit for bit: contraction is off, so the compiler may widen the loop and nothing else.
+/// Defines `dequantize` from `body`: the plain twin, the same source compiled for AVX2, and the
+/// choice. The two agree bit for bit: contraction is off, so the compiler may widen the loop and
+/// nothing else.
 #define HEARTH_DEQUANTIZE(body)                                                            \
   static void dequantize_plain(float* out, const void* blocks, size_t count) {             \
     body(out, blocks, count);                                                              \

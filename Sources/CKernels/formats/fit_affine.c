@@ -1,6 +1,7 @@
+#include "fit.h"
+
 #include <stdbool.h>
 
-#include "fit.h"
 #include "lanes.h"
 
 // Blocks with a minimum: value = scale · q + offset.
@@ -44,7 +45,8 @@ typedef struct {
   float scale, offset, error;
 } line;
 
-/// The least-squares line through the levels that `m` counted, scale not negative; with `below`, offset not positive.
+/// The least-squares line through the levels that `m` counted, scale not negative; with `below`,
+/// offset not positive.
 static line fit_line(match m, float sum, float squares, int width, bool below) {
   float n = (float)width, determinant = n * m.q_q - m.q * m.q;
   line result = {0};
@@ -117,7 +119,8 @@ void hearth_fit_affine(const float values[32], int q_high, uint16_t* d, uint16_t
     high = x[i] > high ? x[i] : high;
   }
   line found = best_line(x, 32, q_high, false);
-  // Beside the best line and its neighbours in f16, the customary one from the lowest value to the highest.
+  // Beside the best line and its neighbours in f16, the customary one from the lowest value to the
+  // highest.
   uint16_t scale = f16_saturated(found.scale), offset = f16_saturated(found.offset);
   uint16_t customary = f16_saturated((high - low) / (float)q_high), lowest = f16_saturated(low);
   uint16_t candidates[6][2] = {{customary, lowest},
@@ -189,8 +192,8 @@ static affine_super assign_integers(const affine_problem* p, uint16_t d, uint16_
   return result;
 }
 
-/// The d and dmin that fit best when the integers and levels stay as they are. With A = scale·q and B = −minimum, least squares of
-/// x ≈ d·A + dmin·B:
+/// The d and dmin that fit best when the integers and levels stay as they are. With A = scale·q and
+/// B = −minimum, least squares of x ≈ d·A + dmin·B:
 ///
 ///     d ΣA² + dmin ΣAB = ΣxA      d ΣAB + dmin ΣB² = ΣxB
 static bool refit(const affine_problem* p, const affine_super* given, uint16_t* d, uint16_t* dmin) {
@@ -238,8 +241,9 @@ void hearth_fit_affine_super(const float values[256], int width, int q_high, int
     largest_scale = wish.scale > largest_scale ? wish.scale : largest_scale;
     largest_minimum = -wish.offset > largest_minimum ? -wish.offset : largest_minimum;
   }
-  // The largest scale and minimum take the highest integer, or one a little below so that the others fall better; in
-  // the last turn the next larger f16, in case these are so small that f16 rounded them down a lot.
+  // The largest scale and minimum take the highest integer, or one a little below so that the
+  // others fall better; in the last turn the next larger f16, in case these are so small that f16
+  // rounded them down a lot.
   affine_super best = {.error = __builtin_inff()};
   for (int i = 0; i < 4; i++)
     for (int k = 0; k < 4; k++) {

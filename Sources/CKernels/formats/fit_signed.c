@@ -1,5 +1,3 @@
-#include <stdbool.h>
-
 #include "fit.h"
 #include "lanes.h"
 
@@ -101,7 +99,8 @@ static float best_scale(const float* x, int width, const hearth_levels* levels) 
 uint16_t hearth_fit_signed(const float values[32], const hearth_levels* levels, uint8_t q[32]) {
   float x[32];
   hearth_fit_load(x, values, 32);
-  // Beside the best scale, its neighbours in f16, and the customary one that maps the peak to the lowest level.
+  // Beside the best scale, its neighbours in f16, and the customary one that maps the peak to the
+  // lowest level.
   uint16_t found = f16_saturated(best_scale(x, 32, levels));
   uint16_t candidates[4] = {f16_saturated(peak_of(x, 32) / (float)levels->low), found,
                             (uint16_t)(found + 1), (uint16_t)(found - 1)};
@@ -177,7 +176,8 @@ uint16_t hearth_fit_signed_super(const float values[256], const hearth_levels* l
   signed_problem problem = {x, levels, width, scale_low, scale_high, {0}};
   for (int s = 0; s < 256 / width; s++) problem.wish[s] = best_scale(x + s * width, width, levels);
 
-  // The largest scale takes the integer at either end, or one a little inside so that the others fall better.
+  // The largest scale takes the integer at either end, or one a little inside so that the others
+  // fall better.
   float peak = peak_of(problem.wish, 256 / width);
   signed_super best = {.error = __builtin_inff()};
   for (int i = 0; i < 8; i++) {
@@ -185,8 +185,10 @@ uint16_t hearth_fit_signed_super(const float values[256], const hearth_levels* l
     signed_super trial = assign_scales(&problem, f16_saturated(peak / target), 0);
     if (trial.error < best.error) best = trial;
   }
-  // Scales so small that f16 holds them coarsely may be rounded down: the next larger may be the better one.
-  signed_super larger = assign_scales(&problem, (uint16_t)(f16_saturated(peak / (float)scale_low) + 1), 0);
+  // Scales so small that f16 holds them coarsely may be rounded down: the next larger may be the
+  // better one.
+  uint16_t next = (uint16_t)(f16_saturated(peak / (float)scale_low) + 1);
+  signed_super larger = assign_scales(&problem, next, 0);
   if (larger.error < best.error) best = larger;
 
   signed_super trial = assign_scales(&problem, best.d, 1);

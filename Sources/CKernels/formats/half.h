@@ -21,8 +21,8 @@ static inline float hearth_float_from_bits(uint32_t bits) {
   return value;
 }
 
-/// IEEE binary16 (sign, 5 exponent bits, 10 mantissa bits) to binary32; exact, and without a branch, so that loops over
-/// it become vector code.
+/// IEEE binary16 (sign, 5 exponent bits, 10 mantissa bits) to binary32; exact, and without a
+/// branch, so that loops over it become vector code.
 static inline float hearth_f16_to_f32(uint16_t half) {
   uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
   uint32_t magnitude = (uint32_t)(half & 0x7fffu) << 13;
@@ -45,8 +45,8 @@ static inline uint16_t hearth_f32_to_f16(float value) {
   if (bits > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((bits >> 13) & 0x3ffu));
   // 65520 is the tie between the largest finite number and 65536, and goes to the even one.
   if (bits >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);
-  // Below 2^-14 the result is subnormal, a multiple of 2^-24. Adding 0.5 puts that multiple into the
-  // lowest mantissa bits of the sum (whose unit is 2^-24), rounded by the addition itself.
+  // Below 2^-14 the result is subnormal, a multiple of 2^-24. Adding 0.5 puts that multiple into
+  // the lowest mantissa bits of the sum (whose unit is 2^-24), rounded by the addition itself.
   if (bits < 0x38800000u) {
     float sum = hearth_float_from_bits(bits) + 0.5f;
     return (uint16_t)(sign | (hearth_float_bits(sum) - 0x3f000000u));

@@ -1,4 +1,4 @@
-// IQ4_XS: 256 elements in 8 sub-blocks of 32, 4-bit indices into 16 uneven levels, 4.25 bits an element.
+// IQ4_XS: 256 elements in 8 sub-blocks of 32, 4-bit indices of 16 uneven levels, 4.25 bits each.
 //
 //     value = (d · (scale − 32)) · level[q]      scale: 6 bits a sub-block
 #include "block.h"

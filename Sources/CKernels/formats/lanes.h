@@ -6,8 +6,9 @@
 
 #include "half.h"
 
-// Four floats at a time, in the compiler's vector type: SSE2 and NEON, which every CPU of their kind has. Sums are kept per
-// lane and added in one fixed order, so a search gives the same blocks everywhere.
+// Four floats at a time, in the compiler's vector type: SSE2 and NEON, which every CPU of their
+// kind has. Sums are kept per lane and added in one fixed order, so a search gives the same blocks
+// everywhere.
 
 typedef float lanes __attribute__((vector_size(16)));
 typedef int32_t lane_masks __attribute__((vector_size(16)));
@@ -32,7 +33,8 @@ static inline lanes lanes_clamp(lanes x, lanes low, lanes high) {
   return (lanes)((below & (lane_masks)x) | (~below & (lane_masks)high));
 }
 
-/// To the nearest integer, ties to even, for magnitudes below 2^22: adding 1.5 · 2^23 leaves no bits for a fraction.
+/// To the nearest integer, ties to even, for magnitudes below 2^22: adding 1.5 · 2^23 leaves no
+/// bits for a fraction.
 static inline lanes lanes_round(lanes x) {
   lanes shift = lanes_of(12582912.0f);
   return (x + shift) - shift;

@@ -6,7 +6,7 @@
 
 typedef struct HEARTH_PACKED {
   uint8_t scales[16];  ///< sub-block's scale in the low bits, its minimum in the high
-  uint8_t qs[64];      ///< byte 32h + l holds elements 128h + 32j + l at bits 2j, j = 0...3
+  uint8_t qs[64];      ///< byte 32h + l has elements 128h + 32j + l at bits 2j, j < 4
   uint16_t d, dmin;    ///< f16
 } block;
 _Static_assert(sizeof(block) == 84, "Q2_K block");

@@ -5,14 +5,15 @@
 #include "fit.h"
 
 typedef struct HEARTH_PACKED {
-  uint8_t hmask[32];   ///< byte l holds the third bit of elements 32j + l at bit j, j = 0...7
-  uint8_t qs[64];      ///< byte 32h + l holds the low two bits of 128h + 32j + l at bits 2j, j = 0...3
+  uint8_t hmask[32];   ///< third bits: byte l has those of elements 32j + l at bits j, j < 8
+  uint8_t qs[64];      ///< low bits: byte 32h + l has those of 128h + 32j + l at bits 2j, j < 4
   uint8_t scales[12];  ///< see `scale_at`
   uint16_t d;          ///< f16
 } block;
 _Static_assert(sizeof(block) == 110, "Q3_K block");
 
-/// Scale `s` of 16: its low four bits lie in byte s % 8 (low half first), its high two in byte 8 + s % 4 at bits 2 (s / 4).
+/// Scale `s` of 16. Its low four bits lie in byte s % 8 (low half first), its high two bits in byte
+/// 8 + s % 4, at bits 2 (s / 4).
 HEARTH_BODY int scale_at(const block* b, int s) {
   int low = b->scales[s % 8] >> (s / 8 * 4) & 15;
   int high = b->scales[8 + s % 4] >> (s / 4 * 2) & 3;

@@ -8,7 +8,7 @@
 typedef struct HEARTH_PACKED {
   uint16_t d, dmin;    ///< f16
   uint8_t scales[12];  ///< see k_scales.h
-  uint8_t qh[32];      ///< byte l holds the fifth bit of elements 32j + l at bit j, j = 0...7
+  uint8_t qh[32];      ///< byte l has the fifth bits of elements 32j + l at bits j, j < 8
   uint8_t qs[128];     ///< byte 32c + l: element 64c + l in the low bits, 64c + 32 + l in the high
 } block;
 _Static_assert(sizeof(block) == 176, "Q5_K block");

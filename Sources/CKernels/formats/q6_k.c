@@ -5,8 +5,8 @@
 #include "fit.h"
 
 typedef struct HEARTH_PACKED {
-  uint8_t ql[128];    ///< low 4 bits: in half h, byte 64h + l holds 128h + l and 128h + 64 + l, l < 64
-  uint8_t qh[64];     ///< high 2 bits: byte 32h + l holds elements 128h + 32j + l at bits 2j, j = 0...3
+  uint8_t ql[128];    ///< low four bits: byte 64h + l has those of 128h + l, then of 128h + 64 + l
+  uint8_t qh[64];     ///< high bits: byte 32h + l has those of 128h + 32j + l at bits 2j, j < 4
   int8_t scales[16];  ///< a sub-block each
   uint16_t d;         ///< f16
 } block;

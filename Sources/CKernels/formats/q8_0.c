@@ -21,8 +21,8 @@ HEARTH_BODY void expand(float* restrict out, const void* restrict blocks, size_t
 
 HEARTH_DEQUANTIZE(expand)
 
-/// d = max|x| / 127 and q = x / d to nearest, halves away from zero: the rule every GGUF writer has, so the bytes are
-/// theirs. With 255 levels a search gains next to nothing.
+/// d = max|x| / 127 and q = x / d to nearest, halves away from zero: the rule every GGUF writer
+/// has, so the bytes are theirs. With 255 levels a search gains next to nothing.
 static void quantize(void* blocks, const float* values, size_t count) {
   block* b = blocks;
   for (size_t n = 0; n < count / 32; n++, b++, values += 32) {

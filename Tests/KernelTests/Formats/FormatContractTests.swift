@@ -20,8 +20,8 @@ import Testing
     #expect(hearth_format_at(.max) == nil)
   }
 
-  /// Bounds on the root-mean-square error of nearly normal values, as a share of their standard deviation; each a little
-  /// above what the search reaches.
+  /// Bounds on the root-mean-square error of nearly normal values, as a share of their standard
+  /// deviation; each a little above what the search reaches.
   private static let bounds: [String: Double] = [
     "F32": 0, "F16": 0.0003, "BF16": 0.0025, "Q8_0": 0.006, "Q6_K": 0.018, "Q5_0": 0.042,
     "Q5_1": 0.035, "Q5_K": 0.036, "Q4_0": 0.085, "Q4_1": 0.073, "Q4_K": 0.073, "IQ4_NL": 0.077,
@@ -34,7 +34,8 @@ import Testing
     let values = (0..<8192).map { _ in random.weight() }
     let deviation = rootMeanSquare(values, minus: .init(repeating: 0, count: values.count))
     let bound = try #require(Self.bounds[format.name])
-    // A power of two changes neither levels nor relative errors until f16 scales become subnormal or saturate.
+    // A power of two changes neither levels nor relative errors until f16 scales become subnormal
+    // or saturate.
     for factor: Float in [1, 0x1p-4, 0x1p10] where format.name != "F16" || factor >= 1 {
       let scaled = values.map { $0 * factor }
       let error = rootMeanSquare(scaled, minus: format.dequantize(format.quantize(scaled)))
@@ -46,13 +47,16 @@ import Testing
   func everyInstructionSetGivesTheSameBits(_ format: StorageFormat) {
     var random = RandomBits(state: 11)
     let blocks = random.bytes(format.blockBytes * max(4, 1027 / format.blockElements))
-    let values = (0..<1031 / format.blockElements * format.blockElements).map { _ in random.weight() }
+    let count = 1031 / format.blockElements * format.blockElements
+    let values = (0..<count).map { _ in random.weight() }
     var valueBits: [UInt32]?
     var bytes: [UInt8]?
     onEveryInstructionSet { _ in
-      // NaNs too: which payload survives is part of the definition of the conversions here, but which of two NaN operands an
-      // addition keeps is the compiler's choice.
-      let bits = format.dequantize(blocks).map { $0.isNaN && format.affineBits > 0 ? 0x7FC0_0000 : $0.bitPattern }
+      // NaNs too: which payload survives is part of the definition of the conversions here, but
+      // which of two NaN operands an addition keeps is the compiler's choice.
+      let bits = format.dequantize(blocks).map {
+        $0.isNaN && format.affineBits > 0 ? 0x7FC0_0000 : $0.bitPattern
+      }
       #expect(valueBits ?? bits == bits)
       valueBits = bits
       let quantised = format.quantize(values)
@@ -76,11 +80,13 @@ import Testing
       if format.wide, group.scale[0].isFinite, group.minimum[0].isFinite {
         #expect(group.scale[0] == group.scale[1] && group.minimum[0] == group.minimum[1])
       }
-      let plain = group.values, fused = group.fusedValues
+      let plain = group.values
+      let fused = group.fusedValues
       for i in 0..<32 {
         let value = values[32 * number + i]
         guard group.scale[i / 16].isFinite, group.minimum[i / 16].isFinite else {
-          // An infinite or NaN scale: 0 · ∞ and ∞ − ∞ may fall differently, but not become a number.
+          // An infinite or NaN scale: 0 · ∞ and ∞ − ∞ may fall differently, but not become a
+          // number.
           #expect(!plain[i].isFinite, "\(format), group \(number), element \(i)")
           continue
         }
@@ -137,11 +143,14 @@ import Testing
       let values = [Float](repeating: value, count: 256)
       #expect(strayed(values) == nil)
     }
-    let anything = (0..<4096).map { _ in Float(bitPattern: UInt32(truncatingIfNeeded: random.next())) }
+    let anything = (0..<4096).map { _ in
+      Float(bitPattern: UInt32(truncatingIfNeeded: random.next()))
+    }
     #expect(strayed(anything) == nil)
   }
 
-  /// Quantising what a format already holds loses next to nothing more: less than a tenth of the first loss.
+  /// Quantising what a format already holds loses next to nothing more: less than a tenth of the
+  /// first loss.
   @Test(arguments: StorageFormat.quantised)
   func quantisingAgainLosesLittle(_ format: StorageFormat) {
     var random = RandomBits(state: 23)

@@ -4,7 +4,8 @@ import Testing
 
 /// Against the gguf package and llama.cpp; Scripts/fixtures/formats.py made the fixtures.
 @Suite struct FormatGoldenTests {
-  /// Bit for bit: both multiply and add in f32, in the same order. Only NaNs may differ in their payload.
+  /// Bit for bit: both multiply and add in f32, in the same order. Only NaNs may differ in their
+  /// payload.
   @Test(arguments: StorageFormat.all.filter { $0.name != "F32" })
   func dequantisedValuesAreTheSame(_ format: StorageFormat) throws {
     let file = try FormatFixture.bytes("dequantize-\(format.name).bin")

@@ -9,7 +9,8 @@ import Testing
     onEveryInstructionSet { isa in
       let values = format.dequantize(blocks)
       let wrong = (0...UInt16.max).filter { bits in
-        let half = Float16(bitPattern: bits), value = values[Int(bits)]
+        let half = Float16(bitPattern: bits)
+        let value = values[Int(bits)]
         return half.isNaN
           ? !value.isNaN || value.isSignalingNaN : value.bitPattern != Float(half).bitPattern
       }
@@ -26,7 +27,9 @@ import Testing
       let tie = low + (high - low) / 2
       return [low, -low, tie, -tie, tie.nextUp, tie.nextDown, -tie.nextUp, -tie.nextDown]
     }
-    values += [.infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 0x1p-25, 1e6]
+    values += [
+      .infinity, -.infinity, .greatestFiniteMagnitude, .leastNonzeroMagnitude, 0x1p-25, 1e6,
+    ]
     onEveryInstructionSet { isa in
       let blocks = format.quantize(values)
       let wrong = values.indices.filter {

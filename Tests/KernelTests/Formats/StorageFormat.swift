@@ -49,7 +49,8 @@ struct StorageFormat: CustomStringConvertible, Sendable {
     // Written at an odd address too; what surrounds the blocks must stay.
     var blocks = [UInt8](repeating: 0xA5, count: bytes + 2)
     blocks.withUnsafeMutableBytes { raw in
-      hearth_format_at(index)?.pointee.quantize(raw.baseAddress.map { $0 + 1 }, values, values.count)
+      hearth_format_at(index)?.pointee.quantize(
+        raw.baseAddress.map { $0 + 1 }, values, values.count)
     }
     precondition(blocks.first == 0xA5 && blocks.last == 0xA5, "\(name) wrote beyond its blocks")
     return Array(blocks.dropFirst().dropLast())
@@ -99,8 +100,8 @@ struct RandomBits: RandomNumberGenerator {
   mutating func bytes(_ count: Int) -> [UInt8] {
     (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) }
   }
-  /// Nearly normal with a standard deviation of about 0.036: the sum of four uniform numbers, in exact steps of 2^-20. The
-  /// script that made the fixtures has the same.
+  /// Nearly normal with a standard deviation of about 0.036: the sum of four uniform numbers, in
+  /// exact steps of 2^-20. The script that made the fixtures has the same.
   mutating func weight() -> Float {
     let z = next()
     let sum = (0..<4).reduce(0) { $0 + Int(z >> (16 * UInt64($1)) & 0xFFFF) }
