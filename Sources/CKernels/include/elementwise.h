@@ -77,6 +77,8 @@ void hearth_philox(uint32_t words[4], const uint32_t counter[4], const uint32_t 
 /// scale * (softmax - onehot), the gradient. A target of -1 gives loss 0 and gradient 0.
 void hearth_cross_entropy(hearth_pool* pool, float* losses, float* logits, const int32_t* targets, size_t rows,
                           size_t vocabulary, float scale);
+/// y[i] = e^(x[i] - shift); y may be x.
+void hearth_exponentials(hearth_pool* pool, float* y, const float* x, float shift, size_t count);
 /// logits become log softmax(logits), row by row.
 void hearth_log_softmax(hearth_pool* pool, float* logits, size_t rows, size_t vocabulary);
 

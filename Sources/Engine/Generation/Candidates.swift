@@ -18,22 +18,24 @@ struct Candidates {
   ///   - largest: the largest of `row`, finite.
   init(_ row: Span<Float>, largest: Float, topK: Int) {
     self.largest = largest
-    var threshold = -Float.infinity
+    // No less than the smallest number, so that tokens of probability 0 are left out.
+    var threshold = -Float.greatestFiniteMagnitude
     if topK > 0, topK < row.count {
       var best = TopSelection(capacity: topK, expected: topK)
       for i in row.indices { best.offer(row[i], at: i) }
-      threshold = best.worst?.score ?? threshold
-      ids.reserveCapacity(topK)
-      scores.reserveCapacity(topK)
-    } else {
-      ids.reserveCapacity(row.count)
-      scores.reserveCapacity(row.count)
+      if let worst = best.worst { threshold = max(threshold, worst.score) }
     }
-    for i in row.indices where row[i] >= threshold && row[i] > -.infinity {
-      ids.append(Int32(i))
-      scores.append(row[i])
+    var count = 0
+    for i in row.indices where row[i] >= threshold { count += 1 }
+    ids = [Int32](repeating: 0, count: count)
+    scores = [Float](repeating: 0, count: count)
+    var next = 0
+    for i in row.indices where row[i] >= threshold {
+      ids[next] = Int32(truncatingIfNeeded: i)
+      scores[next] = row[i]
+      next += 1
     }
-    weights = scores.map { exponential($0 - largest) }
+    weights = exponentials(of: scores.span, minus: largest)
   }
 
   /// Keeps the fewest likeliest tokens whose probabilities reach `topP`, at least one.

@@ -14,10 +14,6 @@ public struct TokenLogProbability: Sendable, Hashable {
   }
 }
 
-/// e^x rounded to `Float` from a `Double` result, so that it does not hang on how the C library's
-/// single-precision function rounds on this processor.
-func exponential(_ x: Float) -> Float { Float(exp(Double(x))) }
-
 /// The largest logit and its token, the lowest of those that tie.
 ///
 /// - Parameter logits: `[vocabulary]`.
@@ -46,6 +42,6 @@ func largestLogit(_ logits: Span<Float>) throws(SamplingError) -> (token: Int, l
 func logSumExp(_ logits: Span<Float>) throws(SamplingError) -> Double {
   let largest = try largestLogit(logits).logit
   var sum = 0.0
-  for i in logits.indices { sum += exp(Double(logits[i] - largest)) }
+  for weight in exponentials(of: logits, minus: largest) { sum += Double(weight) }
   return Double(largest) + log(sum)
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Testing
 
 @testable import Engine
@@ -89,7 +90,7 @@ import Testing
       let order = scores.indices.sorted {
         scores[$0] > scores[$1] || (scores[$0] == scores[$1] && $0 < $1)
       }
-      let weights = scores.map { Double(exponential($0 - largest)) }
+      let weights = exponentials(of: scores.span, minus: largest).map(Double.init)
       let target = weights.reduce(0, +) * Double(topP)
       var sum = 0.0
       var expected: [Int32] = []
@@ -132,5 +133,13 @@ import Testing
     let candidates = Candidates(scores.span, largest: 0.693147, topK: 0)
     let draws = [0, 0.2499, 0.2501, 0.7499, 0.7501, 1.0.nextDown].map { candidates.token(at: $0) }
     #expect(draws == [0, 0, 1, 1, 3, 3])
+  }
+
+  /// Whole lanes and tails alike give what the kernel for one number gives.
+  @Test func exponentialsDoNotDependOnTheirPlace() {
+    for count in [0, 1, 15, 16, 17, 50] {
+      let x = (0..<count).map { Float($0 * $0) * -0.37 }
+      #expect(exponentials(of: x.span, minus: 0.25) == x.map { hearth_exp($0 - 0.25) })
+    }
   }
 }
