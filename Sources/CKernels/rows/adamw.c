@@ -4,8 +4,9 @@
 #include "lanes.h"
 
 // AdamW, rounding where PyTorch's single-tensor CPU path rounds: settings are combined in double and
-// rounded to float once; the first moment moves by a fused multiply-add (lerp), the rest is
-// products, quotients and sums one after the other, left to right.
+// rounded to float once; both moments end in a fused multiply-add (lerp_, addcmul_), the rest is products,
+// quotients and sums one after the other, left to right. The moments are PyTorch's to the bit;
+// parameters may differ by an ulp or two, because PyTorch's own square root is not always correctly rounded.
 
 typedef struct {
   float *parameters, *first, *second;
@@ -24,7 +25,7 @@ HEARTH_INLINE void adamw_task_body(void* context, int index, int count) {
     lanes m = lanes_load_first(a->first + i, rest, 0);
     m = lanes_fma((lanes)(a->gain1), g - m, m);
     lanes v = lanes_load_first(a->second + i, rest, 0) * a->beta2;
-    v = v + a->gain2 * g * g;
+    v = lanes_fma(a->gain2 * g, g, v);
     lanes denominator = lanes_square_root(v) / a->correction2_root + a->epsilon;
     p = p + a->step * m / denominator;
     lanes_store_first(a->first + i, m, rest);
