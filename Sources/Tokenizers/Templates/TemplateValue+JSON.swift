@@ -10,19 +10,19 @@ extension TemplateValue {
   ///   is not strictly JSON, for lone surrogates, for integers beyond 64 bits and for more than
   ///   `jsonDepth` levels.
   public init(json: Data) throws(TemplateError) {
-    var reader = JSONReader(Array(json))
+    var reader = TemplateJSONReader(Array(json))
     self = try reader.document()
   }
 
   /// Reads JSON from a text; see `init(json:)` for data.
   public init(json: String) throws(TemplateError) {
-    var reader = JSONReader(Array(json.utf8))
+    var reader = TemplateJSONReader(Array(json.utf8))
     self = try reader.document()
   }
 }
 
 /// A strict reader of JSON that keeps the order of keys.
-private struct JSONReader {
+private struct TemplateJSONReader {
   private let bytes: [UInt8]
   private var position = 0
   private var depth = 0
