@@ -1,0 +1,55 @@
+/// A set of low-rank pairs over the linear maps of one model.
+public final class Adapter {
+  /// Everything about an adapter but its values.
+  public struct Settings: Sendable, Equatable, Codable {
+    public var rank: Int
+    /// α: the term is scaled by α / rank.
+    public var alpha: Float
+    /// Probability that an input of A is dropped in training.
+    public var dropout: Float
+    /// The last components of the Hugging Face names of the maps to adapt, "q_proj"; empty means all.
+    public var targets: [String]
+
+    /// Whether the term is scaled by α / √rank instead of α / rank.
+    public var isRankStabilised: Bool
+
+    public init(
+      rank: Int = 8, alpha: Float = 16, dropout: Float = 0, targets: [String] = [],
+      isRankStabilised: Bool = false
+    ) {
+      self.rank = rank
+      self.alpha = alpha
+      self.dropout = dropout
+      self.targets = targets
+      self.isRankStabilised = isRankStabilised
+    }
+
+    /// What the term is multiplied by.
+    public var scale: Float { alpha / (isRankStabilised ? Float(rank).squareRoot() : Float(rank)) }
+  }
+
+  public let settings: Settings
+  /// By the identity of the linear map.
+  private(set) var pairs: [ObjectIdentifier: LowRankPair] = [:]
+  /// In the order of the model's linear maps.
+  private(set) var entries: [(linear: Linear, pair: LowRankPair)] = []
+
+  init(settings: Settings) { self.settings = settings }
+
+  func add(_ pair: LowRankPair, to linear: Linear) {
+    pairs[ObjectIdentifier(linear)] = pair
+    entries.append((linear, pair))
+  }
+
+  /// A and B of each adapted map, in the model's order.
+  var parameters: [Parameter] { entries.flatMap { [$0.pair.down, $0.pair.up] } }
+
+  /// How many numbers the adapter holds.
+  public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
+}
+
+/// Why an adapter does not fit a model.
+public struct AdapterError: Error, Sendable, CustomStringConvertible {
+  public let description: String
+  init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,144 @@
+internal import CKernels
+
+/// Adapters in the format of Hugging Face PEFT: `adapter_config.json` beside `adapter_model.safetensors`.
+///
+/// Tensors are called `base_model.model.` + the module's path + `.lora_A.weight` (`[rank, inputs]`) or `.lora_B.weight`
+/// (`[outputs, rank]`), rows in the order of Hugging Face. `transformers` and `peft` load what `write` writes.
+public enum PEFTAdapter {
+  static let configName = "adapter_config.json"
+  static let weightsName = "adapter_model.safetensors"
+  private static let prefix = "base_model.model."
+
+  // MARK: Reading
+
+  /// The settings of the adapter in the folder at `path`.
+  ///
+  /// - Throws: `CheckpointError` when the file is damaged or asks for something that Hearth does not compute.
+  public static func settings(_ path: String) throws(CheckpointError) -> Adapter.Settings {
+    let file = path + "/" + configName
+    let config = try JSONFile.readObject(file, maximumByteCount: 16 << 20)
+    func unsupported(_ key: String, _ expected: String) -> CheckpointError {
+      CheckpointError(
+        .unsupported, file: file, place: .key(key), "asks for something Hearth does not compute",
+        expected: expected, found: config[key].map { "\($0)" } ?? "nothing")
+    }
+    guard case .string("LORA")? = config["peft_type"] else { throw unsupported("peft_type", "LORA") }
+    for key in ["use_dora", "lora_bias"] {
+      if case .bool(true)? = config[key] { throw unsupported(key, "false") }
+    }
+    for key in ["rank_pattern", "alpha_pattern"] {
+      if case .object(let pattern)? = config[key], !pattern.names.isEmpty { throw unsupported(key, "{}") }
+    }
+    if case .string(let bias)? = config["bias"], bias != "none" { throw unsupported("bias", "none") }
+    if case .array(let saved)? = config["modules_to_save"], !saved.isEmpty {
+      throw unsupported("modules_to_save", "null")
+    }
+    guard let rank = config["r"]?.integer, rank > 0, rank <= 4096 else { throw unsupported("r", "1 to 4096") }
+    guard let alpha = config["lora_alpha"]?.real, alpha.isFinite else {
+      throw unsupported("lora_alpha", "a number")
+    }
+    let dropout = config["lora_dropout"]?.real ?? 0
+    guard dropout >= 0, dropout < 1 else { throw unsupported("lora_dropout", "0 ≤ dropout < 1") }
+    var isStabilised = false
+    if case .bool(true)? = config["use_rslora"] { isStabilised = true }
+    return Adapter.Settings(
+      rank: rank, alpha: Float(alpha), dropout: Float(dropout), isRankStabilised: isStabilised)
+  }
+
+  /// Loads the adapter in the folder at `path` for `model`.
+  ///
+  /// - Throws: `CheckpointError` naming the tensor when the adapter is damaged or was made for another model.
+  public static func read(_ path: String, for model: LanguageModel) throws -> Adapter {
+    var settings = try settings(path)
+    let file = try SafetensorsFile(path: path + "/" + weightsName)
+    var unused = Set(file.tensors.map(\.name))
+    let empty = Adapter(settings: settings)
+    for linear in model.linears {
+      let base = prefix + linear.weight.name.dropping(".weight").huggingFace
+      let names = (down: base + ".lora_A.weight", up: base + ".lora_B.weight")
+      if !unused.contains(names.down), !unused.contains(names.up) { continue }
+      let down = try values(names.down, file, [settings.rank, linear.inputs])
+      let up = try values(names.up, file, [linear.outputs, settings.rank])
+      unused.remove(names.down)
+      unused.remove(names.up)
+      let pair = LowRankPair(linear, settings: settings, model.pool)
+      pair.down.setValues(down)
+      pair.up.setValues(
+        model.isGGUF
+          ? RotaryOrder.gguf(up, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount) : up)
+      empty.add(pair, to: linear)
+      if !settings.targets.contains(linear.targetName) { settings.targets.append(linear.targetName) }
+    }
+    if let stranger = unused.min() {
+      throw CheckpointError(
+        .mismatch, file: file.path, place: .tensor(stranger), "belongs to no linear map of the model",
+        expected: "tensors for \(model.checkpoint.path)",
+        advice: "The adapter was trained on another model; load it with the model it was trained on")
+    }
+    guard !empty.entries.isEmpty else {
+      throw CheckpointError(.malformed, file: file.path, "holds no low-rank pair")
+    }
+    let adapter = Adapter(settings: settings)
+    for entry in empty.entries { adapter.add(entry.pair, to: entry.linear) }
+    return adapter
+  }
+
+  private static func values(
+    _ name: String, _ file: SafetensorsFile, _ shape: [Int]
+  ) throws(CheckpointError) -> [Float] {
+    guard let tensor = try file.tensorIfPresent(name) else {
+      throw CheckpointError(.missing, file: file.path, place: .tensor(name), "is not there")
+    }
+    guard tensor.shape == shape else {
+      throw CheckpointError(
+        .mismatch, file: file.path, place: .tensor(name), "has the wrong shape", expected: "\(shape)",
+        found: "\(tensor.shape)", advice: "The adapter was trained on another model, or with another rank")
+    }
+    return try tensor.float32Values()
+  }
+
+  // MARK: Writing
+
+  /// The adapter's tensors by their PEFT names, rows in the order of Hugging Face.
+  static func tensors(_ adapter: Adapter, of model: LanguageModel) -> [String: (shape: [Int], values: [Float])] {
+    var tensors: [String: (shape: [Int], values: [Float])] = [:]
+    for (linear, pair) in adapter.entries {
+      let base = prefix + linear.weight.name.dropping(".weight").huggingFace
+      let up = pair.up.values(model.pool)
+      tensors[base + ".lora_A.weight"] = ([pair.rank, linear.inputs], pair.down.values(model.pool))
+      tensors[base + ".lora_B.weight"] = (
+        [linear.outputs, pair.rank],
+        model.isGGUF
+          ? RotaryOrder.huggingFace(up, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount)
+          : up
+      )
+    }
+    return tensors
+  }
+}
+
+extension LanguageModel {
+  /// Whether weights lie in the order of GGUF files.
+  var isGGUF: Bool {
+    if case .gguf = checkpoint.source { true } else { false }
+  }
+}
+
+extension StoredTensor {
+  /// All elements in f32.
+  ///
+  /// - Throws: `CheckpointError` when Hearth does not know the format.
+  func float32Values() throws(CheckpointError) -> [Float] {
+    guard let format = unsafe hearth_format_for(formatNumber),
+      unsafe elementCount % Int(format.pointee.block_elements) == 0
+    else {
+      throw CheckpointError(
+        .unsupported, file: file, place: .tensor(name), "is stored in a way Hearth does not know",
+        found: "\(type)")
+    }
+    var values = [Float](repeating: 0, count: elementCount)
+    guard elementCount > 0 else { return values }
+    unsafe withBytes { unsafe format.pointee.dequantize(&values, $0.baseAddress, values.count) }
+    return values
+  }
+}

@@ -1,0 +1,118 @@
+internal import CKernels
+
+/// The shape of a multi-head attention layer with grouped queries.
+///
+///     y = softmax(q·kᵀ / √headWidth + mask)·v      each key head serves headCount / keyValueHeadCount query heads
+///
+/// Vaswani et al., "Attention Is All You Need" (arXiv:1706.03762), equation 1; Ainslie et al., "GQA" (arXiv:2305.13245).
+struct Attention {
+  let headCount: Int
+  let keyValueHeadCount: Int
+  let headWidth: Int
+
+  var scale: Float { 1 / Float(headWidth).squareRoot() }
+}
+
+extension Pass {
+  /// Causal attention of each row to its own sequence.
+  ///
+  /// - Parameters:
+  ///   - q: `[tokens, headCount · headWidth]`.
+  ///   - k: `[tokens, keyValueHeadCount · headWidth]`; joins the cache when the pass continues sequences.
+  ///   - v: Likewise.
+  ///   - layer: Whose part of the cache to use.
+  /// - Returns: `[tokens, headCount · headWidth]`.
+  func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, layer: Int) -> Tensor {
+    switch layout {
+    case .cached(let runs): cachedAttention(q, k, v, shape, runs, layer: layer)
+    case .packed(let starts): packedAttention(q, k, v, shape, starts)
+    }
+  }
+
+  private func cachedAttention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, _ runs: [CachedRun], layer: Int
+  ) -> Tensor {
+    let y = tensor(q.rows, q.columns)
+    guard let first = runs.first else { return y }
+    let cacheShape = first.sequence.cache.shape
+    let offset = layer * cacheShape.layerBytes
+    // Addresses of all runs in one array, so that the runs can point into it.
+    var (addresses, firstPage): ([UnsafeMutableRawPointer?], [Int]) = unsafe ([], [])
+    for run in runs {
+      firstPage.append(unsafe addresses.count)
+      unsafe addresses += run.sequence.cache.addresses
+    }
+    unsafe addresses.withUnsafeBufferPointer { addresses in
+      guard let base = addresses.baseAddress else { return }
+      var queries: [hearth_query_run] = unsafe []
+      for (index, run) in runs.enumerated() {
+        let (row, cached) = (run.rows.lowerBound, run.sequence.cache.tokenCount)
+        let pages = unsafe base + firstPage[index]
+        unsafe hearth_cache_store(
+          pool.pointer, pages, offset, cacheShape.type, k.data + row * k.columns,
+          v.data + row * v.columns, k.columns, cached, run.rows.count, shape.keyValueHeadCount,
+          shape.headWidth)
+        unsafe queries.append(
+          hearth_query_run(
+            q: q.data + row * q.columns, y: y.data + row * y.columns, pages: pages,
+            count: run.rows.count, first: cached))
+      }
+      unsafe hearth_cached_attention(
+        pool.pointer, queries, queries.count, q.columns, y.columns, offset, cacheShape.type,
+        shape.headCount, shape.keyValueHeadCount, shape.headWidth, shape.scale)
+    }
+    return y
+  }
+
+  private func packedAttention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, _ starts: [Int32]
+  ) -> Tensor {
+    let y = tensor(q.rows, q.columns)
+    let logSum = tensor(q.rows, shape.headCount)
+    unsafe hearth_attention(
+      pool.pointer, y.data, logSum.data, q.data, k.data, v.data, starts, starts.count - 1, shape.headCount,
+      shape.keyValueHeadCount, shape.headWidth, shape.scale, true)
+    record(y, inputs: [q, k, v]) { [pool] dy in
+      unsafe hearth_attention_backward(
+        pool.pointer, q.gradientForAdding().data, k.gradientForAdding().data,
+        v.gradientForAdding().data, dy.data, y.data, logSum.data, q.data, k.data, v.data, starts,
+        starts.count - 1, shape.headCount, shape.keyValueHeadCount, shape.headWidth, shape.scale, true)
+    }
+    return y
+  }
+
+  /// Makes room in the caches; called once before the layers run.
+  func prepareCaches() {
+    guard case .cached(let runs) = layout else { return }
+    for run in runs { run.sequence.cache.prepare(adding: run.rows.count) }
+  }
+
+  /// Counts what the layers have stored; called once after they ran.
+  func advanceCaches() {
+    guard case .cached(let runs) = layout else { return }
+    for run in runs { run.sequence.cache.advance(by: run.rows.count) }
+  }
+}
+
+extension Pass {
+  /// Cuts each row into `count` equal parts: a fused q, k and v projection.
+  func split(_ x: Tensor, into count: Int) -> [Tensor] {
+    let width = x.columns / count
+    precondition(width * count == x.columns, "\(x.columns) columns into \(count) parts")
+    return (0..<count).map { part in
+      let y = tensor(x.rows, width)
+      for row in 0..<x.rows {
+        unsafe (y.data + row * width).update(
+          from: x.data + row * x.columns + part * width, count: width)
+      }
+      record(y, inputs: [x]) { dy in
+        let dx = x.gradientForAdding()
+        for row in 0..<x.rows {
+          unsafe hearth_add_scaled(
+            nil, dx.data + row * x.columns + part * width, dy.data + row * width, 1, width)
+        }
+      }
+      return y
+    }
+  }
+}

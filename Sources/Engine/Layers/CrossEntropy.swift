@@ -1,0 +1,58 @@
+internal import CKernels
+
+extension Pass {
+  /// The loss over the vocabulary, and its gradient, without ever holding all logits.
+  ///
+  ///     loss = −scale · Σ_t log softmax(E·h[t])[target[t]]
+  ///
+  /// Rows of `hidden` go through the output head a chunk at a time; each chunk's gradient is computed at once, while its logits
+  /// are in cache, so that forward and backward need memory for one chunk only.
+  ///
+  /// - Parameters:
+  ///   - hidden: States of the supervised positions only, `[targets, width]`.
+  ///   - head: `[vocabulary, width]`.
+  ///   - targets: The token that follows each position.
+  ///   - scale: 1 / number of supervised tokens in the whole optimiser step.
+  /// - Returns: Σ_t −log p(target[t]), unscaled.
+  func crossEntropy(_ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float) -> Double {
+    precondition(hidden.rows == targets.count, "\(targets.count) targets for \(hidden.rows) rows")
+    let (width, vocabulary, chunkRows) = (head.inputs, head.outputs, 128)
+    let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
+    let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
+    var total = 0.0
+    var losses = [Float](repeating: 0, count: chunkRows)
+    unsafe head.weight.withFloat32(workspace, pool) { weight in
+      for start in stride(from: 0, to: hidden.rows, by: chunkRows) {
+        let rows = min(chunkRows, hidden.rows - start)
+        let logits = tensor(rows, vocabulary)
+        let states = unsafe hidden.data + start * width
+        unsafe hearth_sgemm(
+          pool.pointer, false, true, rows, vocabulary, width, states, width, weight, width, logits.data,
+          vocabulary, false)
+        unsafe targets.withUnsafeBufferPointer { targets in
+          guard let base = targets.baseAddress else { return }
+          unsafe hearth_cross_entropy(
+            pool.pointer, &losses, logits.data, base + start, rows, vocabulary, needsGradient ? scale : 0)
+        }
+        total += losses[0..<rows].reduce(0.0) { $0 + Double($1) }
+        if let gradient {
+          unsafe hearth_sgemm(
+            pool.pointer, false, false, rows, width, vocabulary, logits.data, vocabulary, weight, width,
+            gradient.data + start * width, width, false)
+        }
+        if needsGradient, head.weight.isTrainable, let dw = unsafe head.weight.gradient {
+          unsafe hearth_sgemm(
+            pool.pointer, true, false, vocabulary, width, rows, logits.data, vocabulary, states, width,
+            dw, width, true)
+        }
+      }
+    }
+    if let gradient, let tape { tape.record { hidden.gradient = gradient } }
+    return total
+  }
+
+  /// Rows of logits become rows of log-probabilities, in place.
+  func logSoftmax(_ logits: Tensor) {
+    unsafe hearth_log_softmax(pool.pointer, logits.data, logits.rows, logits.columns)
+  }
+}

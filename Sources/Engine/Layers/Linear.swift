@@ -1,0 +1,99 @@
+internal import CKernels
+
+/// A linear map.
+///
+///     y = x·Wᵀ + b      plus, with an adapter,  s·(x·Aᵀ)·Bᵀ
+///
+/// Weights are `[outputs, inputs]` whatever order the file has them in.
+@safe
+final class Linear {
+  let weight: Parameter
+  /// `[outputs]`, or none.
+  let bias: Parameter?
+
+  var inputs: Int { weight.columns }
+  var outputs: Int { weight.rows }
+
+  init(weight: Parameter, bias: Parameter? = nil) {
+    self.weight = weight
+    self.bias = bias
+  }
+}
+
+extension Pass {
+  /// `linear` on each row of `x`, `[tokens, inputs]` to `[tokens, outputs]`.
+  func apply(_ linear: Linear, _ x: Tensor) -> Tensor { apply([linear], x)[0] }
+
+  /// Several maps of the same input (q, k and v; gate and up): the input is quantised once and the
+  /// workers meet once.
+  func apply(_ linears: [Linear], _ x: Tensor) -> [Tensor] {
+    let ys = linears.map { tensor(x.rows, $0.outputs) }
+    if tape == nil, precision == .serving, linears.allSatisfy({ unsafe $0.weight.packed != nil }) {
+      integerProducts(linears, x, ys)
+    } else {
+      for (linear, y) in zip(linears, ys) { floatProduct(linear, x, y) }
+    }
+    for (linear, y) in zip(linears, ys) {
+      precondition(linear.inputs == x.columns, "\(linear.weight.name.gguf): \(x.columns) columns in")
+      if let bias = linear.bias { addBias(bias, y) }
+      recordProduct(linear, x, y)
+      for segment in adapters {
+        if let pair = segment.adapter.pairs[ObjectIdentifier(linear)] {
+          addLowRank(pair, segment, x, y)
+        }
+      }
+    }
+    return ys
+  }
+
+  private func integerProducts(_ linears: [Linear], _ x: Tensor, _ ys: [Tensor]) {
+    let bytes = hearth_activation_bytes(x.columns) * x.rows
+    let floats = (bytes + 3) / 4
+    let activations = unsafe workspace.take(floats)
+    defer { unsafe workspace.give(activations, floats) }
+    unsafe hearth_quantize_activations(pool.pointer, activations, x.data, x.columns, x.rows, x.columns)
+    let matrices = unsafe linears.map { unsafe $0.weight.packed }
+    let outputs = unsafe ys.map { unsafe Optional($0.data) }
+    let distances = ys.map(\.columns)
+    unsafe hearth_affine_matmul_many(
+      pool.pointer, linears.count, matrices, activations, x.rows, outputs, distances)
+  }
+
+  private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {
+    unsafe linear.weight.withFloat32(workspace, pool) { weight in
+      unsafe hearth_sgemm(
+        pool.pointer, false, true, x.rows, linear.outputs, linear.inputs, x.data, x.columns, weight,
+        linear.inputs, y.data, y.columns, false)
+    }
+  }
+
+  private func addBias(_ bias: Parameter, _ y: Tensor) {
+    unsafe bias.withFloat32(workspace, pool) {
+      unsafe hearth_add_bias(pool.pointer, y.data, $0, y.rows, y.columns)
+    }
+  }
+
+  /// The gradients of the plain product: dx += dy·W, dW += dyᵀ·x, db += Σ dy.
+  private func recordProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {
+    // An adapter's output needs y's gradient even when nothing else upstream trains.
+    let adapted = adapters.contains { $0.adapter.pairs[ObjectIdentifier(linear)] != nil }
+    record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) { [pool, workspace] dy in
+      if x.requiresGradient {
+        let (dx, accumulate) = x.gradientForWriting()
+        unsafe linear.weight.withFloat32(workspace, pool) { weight in
+          unsafe hearth_sgemm(
+            pool.pointer, false, false, x.rows, linear.inputs, linear.outputs, dy.data, dy.columns, weight,
+            linear.inputs, dx.data, dx.columns, accumulate)
+        }
+      }
+      if linear.weight.isTrainable, let gradient = unsafe linear.weight.gradient {
+        unsafe hearth_sgemm(
+          pool.pointer, true, false, linear.outputs, linear.inputs, x.rows, dy.data, dy.columns, x.data,
+          x.columns, gradient, linear.inputs, true)
+      }
+      if let bias = linear.bias, bias.isTrainable, let gradient = unsafe bias.gradient {
+        unsafe hearth_add_bias_backward(pool.pointer, gradient, dy.data, dy.rows, dy.columns)
+      }
+    }
+  }
+}

@@ -1,0 +1,122 @@
+internal import CKernels
+
+/// The two matrices that an adapter adds to one linear map.
+///
+///     y += s · (drop(x)·Aᵀ)·Bᵀ      s = α / r, or α / √r with rank stabilisation
+///
+/// Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (arXiv:2106.09685), equation 3; Kalajdzievski, "A Rank
+/// Stabilization Scaling Factor for Fine-Tuning with LoRA" (arXiv:2312.03732).
+final class LowRankPair {
+  /// A, `[rank, inputs]`.
+  let down: Parameter
+  /// B, `[outputs, rank]`.
+  let up: Parameter
+  let scale: Float
+  /// Probability that an input of A is dropped in training.
+  let dropout: Float
+
+  var rank: Int { down.rows }
+
+  init(down: Parameter, up: Parameter, scale: Float, dropout: Float) {
+    self.down = down
+    self.up = up
+    self.scale = scale
+    self.dropout = dropout
+  }
+
+  /// A pair of zeros that fits `linear`.
+  convenience init(_ linear: Linear, settings: Adapter.Settings, _ pool: WorkerPool) {
+    let base = linear.weight.name.dropping(".weight")
+    let down = Parameter(
+      ParameterName(gguf: base.gguf + ".weight.lora_a", huggingFace: base.huggingFace + ".lora_A.weight"),
+      rows: settings.rank, columns: linear.inputs, stored: nil)
+    let up = Parameter(
+      ParameterName(gguf: base.gguf + ".weight.lora_b", huggingFace: base.huggingFace + ".lora_B.weight"),
+      rows: linear.outputs, columns: settings.rank, stored: nil,
+      rotaryHeadCount: linear.weight.rotaryHeadCount)
+    down.holdFloat32(pool)
+    up.holdFloat32(pool)
+    self.init(down: down, up: up, scale: settings.scale, dropout: settings.dropout)
+  }
+}
+
+extension Pass {
+  /// Adds an adapter's term to the rows of `y` it works on, and records its gradients.
+  ///
+  ///     u = s · drop(x)·Aᵀ        y += u·Bᵀ
+  ///     du = s · dy·B    dB += dyᵀ·u    dA += duᵀ·drop(x)    dx += drop(du·A)
+  func addLowRank(_ pair: LowRankPair, _ segment: AdapterSegment, _ x: Tensor, _ y: Tensor) {
+    let (rows, first, rank) = (segment.rows.count, segment.rows.lowerBound, pair.rank)
+    let (pool, workspace) = (pool, workspace)
+    var input = unsafe UnsafePointer(x.data + first * x.columns)
+    var dropped: Tensor?
+    var stream: UInt64 = 0
+    if let dropout, pair.dropout > 0 {
+      stream = dropout.next()
+      let copy = tensor(rows, x.columns)
+      unsafe copy.data.update(from: input, count: copy.count)
+      unsafe hearth_dropout(pool.pointer, copy.data, copy.count, pair.dropout, dropout.seed, stream)
+      unsafe input = UnsafePointer(copy.data)
+      dropped = copy
+    }
+    let u = tensor(rows, rank)
+    unsafe pair.down.withFloat32(workspace, pool) { a in
+      unsafe hearth_sgemm(
+        pool.pointer, false, true, rows, rank, x.columns, input, x.columns, a, x.columns, u.data, rank,
+        false)
+    }
+    scaleInPlace(u, pair.scale)
+    unsafe pair.up.withFloat32(workspace, pool) { b in
+      unsafe hearth_sgemm(
+        pool.pointer, false, true, rows, y.columns, rank, u.data, rank, b, rank,
+        y.data + first * y.columns, y.columns, true)
+    }
+    guard let tape else { return }
+    precondition(rows == y.rows, "a pass that trains has one adapter for all its rows")
+    let seed = dropout?.seed ?? 0
+    // Recorded after the product, so it runs before it, while y's gradient is still there.
+    tape.record {
+      guard let dy = y.gradient else { return }
+      let source = dropped ?? x
+      let du = Tensor(rows, rank, in: workspace)
+      unsafe pair.up.withFloat32(workspace, pool) { b in
+        unsafe hearth_sgemm(
+          pool.pointer, false, false, rows, rank, y.columns, dy.data, y.columns, b, rank, du.data, rank,
+          false)
+      }
+      self.scaleInPlace(du, pair.scale)
+      if pair.up.isTrainable, let gradient = unsafe pair.up.gradient {
+        unsafe hearth_sgemm(
+          pool.pointer, true, false, y.columns, rank, rows, dy.data, y.columns, u.data, rank, gradient,
+          rank, true)
+      }
+      if pair.down.isTrainable, let gradient = unsafe pair.down.gradient {
+        unsafe hearth_sgemm(
+          pool.pointer, true, false, rank, x.columns, rows, du.data, rank, source.data, x.columns,
+          gradient, x.columns, true)
+      }
+      guard x.requiresGradient else { return }
+      unsafe pair.down.withFloat32(workspace, pool) { a in
+        if dropped == nil {
+          let (dx, accumulate) = x.gradientForWriting()
+          unsafe hearth_sgemm(
+            pool.pointer, false, false, rows, x.columns, rank, du.data, rank, a, x.columns, dx.data,
+            x.columns, accumulate)
+        } else {
+          let through = Tensor(rows, x.columns, in: workspace)
+          unsafe hearth_sgemm(
+            pool.pointer, false, false, rows, x.columns, rank, du.data, rank, a, x.columns,
+            through.data, x.columns, false)
+          unsafe hearth_dropout(
+            pool.pointer, through.data, through.count, pair.dropout, seed, stream)
+          unsafe hearth_add_scaled(
+            pool.pointer, x.gradientForAdding().data, through.data, 1, through.count)
+        }
+      }
+    }
+  }
+
+  private func scaleInPlace(_ x: Tensor, _ scale: Float) {
+    for i in 0..<x.count { unsafe x.data[i] *= scale }
+  }
+}

@@ -1,0 +1,145 @@
+internal import CKernels
+
+/// How weights are multiplied when nothing is being trained.
+public enum Precision: String, Sendable, CaseIterable {
+  /// Integer kernels on the packed blocks, activations in int8: fast, the same bytes every time.
+  case serving
+  /// f32 from dequantised weights: the yardstick for the rest.
+  case reference
+}
+
+/// One run of a model over some tokens: where its activations live, what it caches, which adapters
+/// are in force and, in training, what it remembers.
+///
+/// All circumstances of a forward pass travel in this one argument, so a model file is written once for
+/// inference, training, quantised weights and adapters. A pass belongs to the executor that runs it.
+@safe
+public final class Pass {
+  /// Where the rows of the pass sit in their sequences.
+  enum Layout {
+    /// Each run of rows continues a sequence whose earlier keys and values are cached.
+    case cached([CachedRun])
+    /// Whole sequences side by side: sequence s covers rows `starts[s]..<starts[s + 1]`.
+    case packed(starts: [Int32])
+  }
+
+  /// Consecutive rows that continue one sequence.
+  struct CachedRun {
+    let rows: Range<Int>
+    let sequence: Sequence
+  }
+
+  let pool: WorkerPool
+  let workspace: Workspace
+  let precision: Precision
+  let layout: Layout
+  /// Each row's position in its sequence, `[tokens]`.
+  let positions: [Int32]
+  /// Which adapter works on which rows; rows of no segment run on the base alone.
+  let adapters: [AdapterSegment]
+  /// Remembers operations for `backward`; nil when nothing is trained.
+  let tape: Tape?
+  /// Decides which inputs of adapters are dropped; nil outside training.
+  let dropout: DropoutSource?
+
+  /// An adapter and the rows it works on.
+  struct AdapterSegment {
+    let rows: Range<Int>
+    let adapter: Adapter
+  }
+
+  /// A pass that continues cached sequences: generation.
+  ///
+  /// - Parameter runs: For each sequence, how many rows it has in this pass, in order.
+  init(
+    continuing runs: [(sequence: Sequence, count: Int)], pool: WorkerPool, workspace: Workspace,
+    precision: Precision
+  ) {
+    var (cached, positions, segments): ([CachedRun], [Int32], [AdapterSegment]) = ([], [], [])
+    var row = 0
+    for (sequence, count) in runs {
+      let rows = row..<row + count
+      cached.append(CachedRun(rows: rows, sequence: sequence))
+      positions += (0..<count).map { Int32(sequence.cache.tokenCount + $0) }
+      if let adapter = sequence.adapter {
+        if let last = segments.last, last.adapter === adapter, last.rows.upperBound == row {
+          segments[segments.count - 1] = AdapterSegment(
+            rows: last.rows.lowerBound..<rows.upperBound, adapter: adapter)
+        } else {
+          segments.append(AdapterSegment(rows: rows, adapter: adapter))
+        }
+      }
+      row += count
+    }
+    self.pool = pool
+    self.workspace = workspace
+    self.precision = precision
+    self.positions = positions
+    layout = .cached(cached)
+    adapters = segments
+    tape = nil
+    dropout = nil
+  }
+
+  /// A pass over whole sequences: training and scoring.
+  ///
+  /// - Parameters:
+  ///   - starts: First row of each sequence and, last, the number of rows.
+  ///   - tape: Given in training; then everything is computed in f32.
+  init(
+    packed starts: [Int32], adapter: Adapter?, pool: WorkerPool, workspace: Workspace, precision: Precision,
+    tape: Tape? = nil, dropout: DropoutSource? = nil
+  ) {
+    self.pool = pool
+    self.workspace = workspace
+    self.precision = tape == nil ? precision : .reference
+    var positions: [Int32] = []
+    for (start, end) in zip(starts, starts.dropFirst()) { positions += 0..<(end - start) }
+    self.positions = positions
+    layout = .packed(starts: starts)
+    adapters = adapter.map { [AdapterSegment(rows: 0..<positions.count, adapter: $0)] } ?? []
+    self.tape = tape
+    self.dropout = dropout
+  }
+
+  /// A new activation matrix, undefined until written.
+  func tensor(_ rows: Int, _ columns: Int) -> Tensor { Tensor(rows, columns, in: workspace) }
+
+  /// Records `backward` if there is a tape and any of `inputs` or `parameters` needs a gradient.
+  func record(
+    _ output: Tensor, inputs: [Tensor], parameters: [Parameter?] = [], force: Bool = false,
+    _ backward: @escaping (_ gradient: Tensor) -> Void
+  ) {
+    guard let tape,
+      force || inputs.contains(where: { $0.requiresGradient })
+        || parameters.contains(where: { $0?.isTrainable == true })
+    else { return }
+    output.requiresGradient = true
+    tape.record {
+      // An output that nothing downstream used has no gradient, so neither have its inputs.
+      guard let gradient = output.gradient else { return }
+      backward(gradient)
+      output.gradient = nil
+    }
+  }
+}
+
+/// The counter that dropout draws from: the same step of the same run always drops the same elements.
+final class DropoutSource {
+  let seed: UInt64
+  private var stream: UInt64
+
+  /// - Parameters:
+  ///   - seed: Of the run.
+  ///   - step: Number of the forward pass since the run began; passes never share streams.
+  init(seed: UInt64, step: Int) {
+    self.seed = seed
+    stream = UInt64(step) << 24
+  }
+
+  /// The next operation's stream.
+  func next() -> UInt64 {
+    stream += 1
+    return stream
+  }
+}

@@ -1,0 +1,127 @@
+/// A model in memory: token ids in, log-probabilities out.
+///
+/// Not `Sendable`: a model belongs to the executor that runs it, together with its worker pool.
+public final class LanguageModel {
+  public let checkpoint: Checkpoint
+  public let precision: Precision
+  public let pool: WorkerPool
+  let architecture: any Architecture
+  let workspace = Workspace()
+  /// Every parameter, in the family's order; shared ones once.
+  public let parameters: [Parameter]
+  /// Every linear map inside the blocks.
+  let linears: [Linear]
+
+  /// Loads a checkpoint whose family Hearth knows.
+  ///
+  /// - Throws: `CheckpointError` when the family is unknown, or a setting or tensor is missing or misshapen.
+  public init(
+    _ checkpoint: Checkpoint, precision: Precision = .serving, pool: WorkerPool = WorkerPool()
+  ) throws(CheckpointError) {
+    guard let family = architectures.first(where: { $0.names.contains(checkpoint.architecture) }) else {
+      throw CheckpointError(
+        .unsupported, file: checkpoint.path, "is of a family that Hearth does not know",
+        expected: architectures.flatMap { $0.names }.joined(separator: ", "), found: checkpoint.architecture)
+    }
+    let weights = WeightLoader(checkpoint)
+    architecture = try family.init(weights)
+    try weights.requireAllClaimed()
+    self.checkpoint = checkpoint
+    self.precision = precision
+    self.pool = pool
+    parameters = weights.parameters
+    linears = weights.linears
+    prepare()
+  }
+
+  /// Packs weights for serving, or holds them in f32.
+  private func prepare() {
+    let matrices = Set(linears.map { ObjectIdentifier($0.weight) } + [ObjectIdentifier(architecture.head.weight)])
+    for parameter in parameters {
+      if precision == .serving, matrices.contains(ObjectIdentifier(parameter)) {
+        parameter.pack(pool)
+        if unsafe parameter.packed != nil { continue }
+      }
+      // The token table is read row by row, so it stays as it is unless it is the head as well.
+      if matrices.contains(ObjectIdentifier(parameter)) || parameter.rows == 1 || parameter.isTransposed {
+        parameter.holdFloat32(pool)
+      }
+    }
+  }
+
+  public var contextLength: Int { architecture.shape.contextLength }
+  public var vocabularyCount: Int { architecture.shape.vocabularyCount }
+  public var layerCount: Int { architecture.shape.layerCount }
+  /// Numbers in all parameters together.
+  public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
+
+  /// An empty sequence, to be continued by passes.
+  func sequence(adapter: Adapter?) -> Sequence {
+    let shape = architecture.shape
+    let cache = CacheShape(
+      layerCount: shape.layerCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth,
+      isHalf: precision == .serving)
+    return Sequence(cache: KVCache(shape: cache), adapter: adapter)
+  }
+
+  /// Continues sequences by some tokens each; their caches grow.
+  ///
+  /// - Parameter inputs: For each sequence its new tokens, at least one, and whether the logits after the last of them are wanted.
+  /// - Returns: Logits, `[vocabulary]` for each sequence that wanted them, in order.
+  func step(_ inputs: [(sequence: Sequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
+    let pass = Pass(
+      continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
+      precision: precision)
+    pass.prepareCaches()
+    let hidden = architecture.hiddenStates(inputs.flatMap(\.tokens), pass)
+    pass.advanceCaches()
+    var (wanted, row): ([Int], Int) = ([], 0)
+    for input in inputs {
+      row += input.tokens.count
+      if input.wantsLogits { wanted.append(row - 1) }
+    }
+    guard !wanted.isEmpty else { return [] }
+    let logits = headLogits(pass, pass.select(wanted, of: hidden))
+    return (0..<logits.rows).map(logits.row)
+  }
+
+  private func headLogits(_ pass: Pass, _ hidden: Tensor) -> Tensor {
+    // Adapters never touch the head, so its segments must not be looked up against selected rows.
+    Pass(packed: [0, Int32(hidden.rows)], adapter: nil, pool: pool, workspace: workspace, precision: precision)
+      .apply(architecture.head, hidden)
+  }
+
+  /// Log-probabilities of every next token, for whole sequences at once: `visit` receives them a chunk of rows at a time.
+  ///
+  /// - Parameters:
+  ///   - tokens: Of one sequence, at most `contextLength`.
+  ///   - rows: After which positions the next token is wanted; all when nil.
+  ///   - visit: Receives the position and its log-probabilities, `[vocabulary]`.
+  public func logProbabilities(
+    of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil,
+    _ visit: (_ position: Int, _ logProbabilities: UnsafeBufferPointer<Float>) -> Void
+  ) {
+    let pass = Pass(
+      packed: [0, Int32(tokens.count)], adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+    let hidden = architecture.hiddenStates(tokens, pass)
+    let wanted = rows ?? Array(0..<tokens.count)
+    for start in stride(from: 0, to: wanted.count, by: 64) {
+      let chunk = Array(wanted[start..<min(start + 64, wanted.count)])
+      let logits = headLogits(pass, pass.select(chunk, of: hidden))
+      pass.logSoftmax(logits)
+      for (index, position) in chunk.enumerated() {
+        unsafe visit(
+          position, UnsafeBufferPointer(start: logits.data + index * logits.columns, count: logits.columns))
+      }
+    }
+  }
+
+  /// Sum of −log p over supervised tokens of a batch, without gradients.
+  public func loss(_ batch: TrainingBatch, adapter: Adapter? = nil) -> Double {
+    let pass = Pass(
+      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+    let hidden = architecture.hiddenStates(batch.tokens, pass)
+    return pass.crossEntropy(
+      pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0)
+  }
+}

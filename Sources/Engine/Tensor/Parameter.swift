@@ -1,0 +1,204 @@
+internal import CKernels
+internal import Glibc
+
+/// What a parameter is called: in a GGUF file, and in a Hugging Face folder.
+public struct ParameterName: Sendable, Hashable {
+  /// As in GGUF, "blk.0.attn_q.weight".
+  public let gguf: String
+  /// As in `transformers`, "model.layers.0.self_attn.q_proj.weight".
+  public let huggingFace: String
+}
+
+/// A matrix (or vector, with one row) that belongs to a model or an adapter.
+///
+/// It holds up to three things: the bytes of the file it came from, its values in f32, and its packed form for serving. The
+/// f32 values of a quantised parameter are exactly what its blocks stand for.
+@safe
+public final class Parameter {
+  public let name: ParameterName
+  /// Output rows; 1 for a vector.
+  public let rows: Int
+  public let columns: Int
+  /// Where the values come from; nil for parameters that training created.
+  public let stored: StoredTensor?
+  /// Whether the file has the transpose, `[columns, rows]`, as GPT-2's Conv1D in a Hugging Face folder.
+  public let isTransposed: Bool
+  /// Heads whose rows a GGUF file of this family stores in another order than a Hugging Face folder: the two elements that RoPE turns
+  /// together are neighbours there and half a head apart here. 0 when the orders agree.
+  public let rotaryHeadCount: Int
+
+  /// Whether training changes this parameter. Requires f32 values.
+  var isTrainable = false
+  /// ∂loss/∂self, `[rows, columns]`, allocated and zeroed by the trainer.
+  private(set) var gradient: UnsafeMutablePointer<Float>?
+  /// The f32 values, when they are held.
+  private(set) var float32: UnsafeMutablePointer<Float>?
+  /// The packed form, when there is one; a `hearth_affine`.
+  private(set) var packed: OpaquePointer?
+
+  init(
+    _ name: ParameterName, rows: Int, columns: Int, stored: StoredTensor?, isTransposed: Bool = false,
+    rotaryHeadCount: Int = 0
+  ) {
+    self.name = name
+    self.rows = rows
+    self.columns = columns
+    self.stored = stored
+    self.isTransposed = isTransposed
+    self.rotaryHeadCount = rotaryHeadCount
+  }
+
+  deinit {
+    unsafe free(gradient)
+    unsafe free(float32)
+    if let packed = unsafe packed { unsafe hearth_affine_free(packed) }
+  }
+
+  public var count: Int { rows * columns }
+
+  // MARK: f32 values
+
+  private static func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
+    let bytes = (max(1, count) * MemoryLayout<Float>.stride + 63) / 64 * 64
+    guard let memory = unsafe aligned_alloc(64, bytes) else {
+      preconditionFailure("out of memory: \(bytes) bytes for a parameter")
+    }
+    return unsafe memory.bindMemory(to: Float.self, capacity: count)
+  }
+
+  /// Holds the values in f32 from now on.
+  func holdFloat32(_ pool: WorkerPool) {
+    guard unsafe float32 == nil else { return }
+    let values = unsafe Parameter.allocate(count)
+    if stored == nil {
+      unsafe values.update(repeating: 0, count: count)
+    } else if isTransposed {
+      let across = unsafe Parameter.allocate(count)
+      unsafe dequantise(into: across, pool)
+      for row in 0..<rows {
+        for column in 0..<columns {
+          unsafe values[row * columns + column] = across[column * rows + row]
+        }
+      }
+      unsafe free(across)
+    } else {
+      unsafe dequantise(into: values, pool)
+    }
+    unsafe float32 = values
+  }
+
+  /// Gives the f32 values up; those of a trained parameter stay.
+  func releaseFloat32() {
+    guard stored != nil, !isTrainable, !isTransposed else { return }
+    unsafe free(float32)
+    unsafe float32 = nil
+  }
+
+  /// Runs `body` with all values in f32, dequantised into the workspace if they are not held.
+  func withFloat32<Result>(
+    _ workspace: Workspace, _ pool: WorkerPool, _ body: (UnsafePointer<Float>) -> Result
+  ) -> Result {
+    if isTransposed { holdFloat32(pool) }
+    if let float32 = unsafe float32 { return unsafe body(float32) }
+    let scratch = unsafe workspace.take(count)
+    defer { unsafe workspace.give(scratch, count) }
+    unsafe dequantise(into: scratch, pool)
+    return unsafe body(scratch)
+  }
+
+  /// Writes what the file's blocks stand for, in the file's own order, rows shared between the workers.
+  private func dequantise(into values: UnsafeMutablePointer<Float>, _ pool: WorkerPool) {
+    guard let stored, let format = unsafe hearth_format_for(stored.formatNumber) else {
+      preconditionFailure("\(name.gguf): no values and no format to read them from")
+    }
+    let (storedRows, storedColumns) = isTransposed ? (columns, rows) : (rows, columns)
+    let rowBytes = unsafe storedColumns / Int(format.pointee.block_elements) * Int(format.pointee.block_bytes)
+    unsafe stored.withBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      pool.run { index, workers in
+        for row in storedRows * index / workers..<storedRows * (index + 1) / workers {
+          unsafe format.pointee.dequantize(
+            values + row * storedColumns, base + row * rowBytes, storedColumns)
+        }
+      }
+    }
+  }
+
+  /// Writes the values of one row in f32.
+  func readRow(_ row: Int, into values: UnsafeMutablePointer<Float>) {
+    if let float32 = unsafe float32 {
+      unsafe values.update(from: float32 + row * columns, count: columns)
+      return
+    }
+    guard let stored, let format = unsafe hearth_format_for(stored.formatNumber) else {
+      preconditionFailure("\(name.gguf): no values and no format to read them from")
+    }
+    let rowBytes = unsafe columns / Int(format.pointee.block_elements) * Int(format.pointee.block_bytes)
+    unsafe stored.withBytes { bytes in
+      guard let base = bytes.baseAddress else { return }
+      unsafe format.pointee.dequantize(values, base + row * rowBytes, columns)
+    }
+  }
+
+  /// All values in f32, in this parameter's own order.
+  public func values(_ pool: WorkerPool) -> [Float] {
+    unsafe withFloat32(Workspace(), pool) { unsafe Array(UnsafeBufferPointer(start: $0, count: count)) }
+  }
+
+  /// Replaces the f32 values, `[rows, columns]`.
+  func setValues(_ values: [Float]) {
+    precondition(values.count == count, "\(name.gguf): \(values.count) values for \(count)")
+    if unsafe float32 == nil { unsafe float32 = Parameter.allocate(count) }
+    unsafe values.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress, let float32 = unsafe float32 {
+        unsafe float32.update(from: base, count: count)
+      }
+    }
+    dropPacked()
+  }
+
+  // MARK: Serving
+
+  /// Packs the blocks for the integer kernels, if the format has such a form.
+  func pack(_ pool: WorkerPool) {
+    guard unsafe packed == nil, !isTransposed, !isTrainable, columns % 32 == 0, let stored,
+      let format = unsafe hearth_format_for(stored.formatNumber), unsafe format.pointee.affine_bits > 0
+    else { return }
+    let rowBytes = unsafe columns / Int(format.pointee.block_elements) * Int(format.pointee.block_bytes)
+    unsafe packed = stored.withBytes { bytes in
+      unsafe hearth_affine_pack(pool.pointer, format, bytes.baseAddress, rowBytes, rows, columns)
+    }
+  }
+
+  func dropPacked() {
+    if let packed = unsafe packed { unsafe hearth_affine_free(packed) }
+    unsafe packed = nil
+  }
+
+  // MARK: Training
+
+  /// Makes room for a gradient and lets training change the values.
+  func startTraining(_ pool: WorkerPool) {
+    holdFloat32(pool)
+    dropPacked()
+    isTrainable = true
+    if unsafe gradient == nil { unsafe gradient = Parameter.allocate(count) }
+    zeroGradient()
+  }
+
+  func stopTraining() {
+    isTrainable = false
+    unsafe free(gradient)
+    unsafe gradient = nil
+  }
+
+  func zeroGradient() {
+    if let gradient = unsafe gradient { unsafe gradient.update(repeating: 0, count: count) }
+  }
+
+  /// The gradient's elements, for tests.
+  package var gradientValues: [Float] {
+    guard let gradient = unsafe gradient else { return [] }
+    return unsafe Array(UnsafeBufferPointer(start: gradient, count: count))
+  }
+}

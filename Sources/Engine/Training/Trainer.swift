@@ -1,0 +1,128 @@
+/// Trains an adapter, or all parameters, one optimiser step at a time.
+///
+/// The trainer decides nothing about data, schedules or when to stop: it turns batches into gradients and gradients into a
+/// step. Given the same parameters, moments, batches and step number it gives the same bits under any number of threads.
+public final class Trainer {
+  /// What one optimiser step did.
+  public struct StepResult: Sendable, Equatable {
+    /// Σ −log p over supervised tokens, divided by their number.
+    public let loss: Double
+    /// √Σg² before clipping.
+    public let gradientNorm: Double
+    public let supervisedTokens: Int
+    /// Every token that went through the model.
+    public let tokens: Int
+  }
+
+  public struct Settings: Sendable, Equatable {
+    public var weightDecay: Float
+    /// The gradient is shortened to this norm if it is longer; 0 leaves it as it is.
+    public var maximumGradientNorm: Double
+    public var seed: UInt64
+    /// Whether gains and biases decay too.
+    public var decaysVectors: Bool
+
+    public init(
+      weightDecay: Float = 0, maximumGradientNorm: Double = 1, seed: UInt64 = 0, decaysVectors: Bool = false
+    ) {
+      self.weightDecay = weightDecay
+      self.maximumGradientNorm = maximumGradientNorm
+      self.seed = seed
+      self.decaysVectors = decaysVectors
+    }
+  }
+
+  public let model: LanguageModel
+  /// The adapter that is trained; nil in full fine-tuning.
+  public let adapter: Adapter?
+  public let settings: Settings
+  let optimizer: AdamW
+
+  /// Steps taken, in this run and those it resumes.
+  public var stepCount: Int { optimizer.stepCount }
+
+  /// - Parameter adapter: What to train; nil trains every parameter of the model.
+  public init(_ model: LanguageModel, adapter: Adapter?, settings: Settings) {
+    self.model = model
+    self.adapter = adapter
+    self.settings = settings
+    let trained = adapter?.parameters ?? model.parameters
+    for parameter in trained { parameter.startTraining(model.pool) }
+    optimizer = AdamW(
+      trained,
+      settings: AdamW.Settings(weightDecay: settings.weightDecay, decaysVectors: settings.decaysVectors))
+    model.holdFloat32ForTraining()
+  }
+
+  /// Frees gradients; the trained values stay.
+  public func finish() {
+    for parameter in optimizer.parameters { parameter.stopTraining() }
+  }
+
+  /// Adds the gradient of Σ −log p · `scale` over the supervised tokens.
+  ///
+  /// - Returns: Σ −log p.
+  func accumulate(_ batch: TrainingBatch, scale: Float, pass index: Int) -> Double {
+    let tape = Tape()
+    let pass = Pass(
+      packed: batch.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
+      precision: .reference, tape: tape, dropout: DropoutSource(seed: settings.seed, step: index))
+    let hidden = model.architecture.hiddenStates(batch.tokens, pass)
+    let loss = pass.crossEntropy(
+      pass.select(batch.supervisedRows, of: hidden), model.architecture.head, targets: batch.targets,
+      scale: scale)
+    tape.backward()
+    return loss
+  }
+
+  /// One optimiser step over batches whose gradients are added up.
+  ///
+  /// The loss is the sum over supervised tokens divided by their number over *all* batches, so it does not matter how examples are split
+  /// into batches.
+  ///
+  /// - Throws: `TrainingError.lossIsNotFinite` before anything has changed.
+  public func step(_ batches: [TrainingBatch], learningRate: Double) throws(TrainingError) -> StepResult {
+    let supervised = batches.reduce(0) { $0 + $1.targets.count }
+    let tokens = batches.reduce(0) { $0 + $1.tokens.count }
+    var sum = 0.0
+    for (index, batch) in batches.enumerated() where !batch.targets.isEmpty {
+      sum += accumulate(
+        batch, scale: 1 / Float(supervised), pass: stepCount << 16 | index)
+    }
+    let loss = supervised > 0 ? sum / Double(supervised) : 0
+    let norm = optimizer.gradientNorm(model.pool)
+    guard loss.isFinite, norm.isFinite else {
+      for parameter in optimizer.parameters { parameter.zeroGradient() }
+      throw .lossIsNotFinite(step: stepCount + 1, loss: loss, gradientNorm: norm)
+    }
+    var scale = 1.0
+    if settings.maximumGradientNorm > 0 {
+      // As torch.nn.utils.clip_grad_norm_.
+      scale = min(1, settings.maximumGradientNorm / (norm + 1e-6))
+    }
+    optimizer.step(learningRate: learningRate, gradientScale: Float(scale), model.pool)
+    return StepResult(loss: loss, gradientNorm: norm, supervisedTokens: supervised, tokens: tokens)
+  }
+}
+
+/// Why training stopped.
+public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The parameters are still those of before the step.
+  case lossIsNotFinite(step: Int, loss: Double, gradientNorm: Double)
+
+  public var description: String {
+    switch self {
+    case .lossIsNotFinite(let step, let loss, let norm):
+      "step \(step): the loss is \(loss) and the gradient's norm \(norm). Nothing was changed by this step. "
+        + "Use a smaller learning rate, a longer warm-up or a smaller --max-gradient-norm."
+    }
+  }
+}
+
+extension LanguageModel {
+  /// Holds in f32 what training multiplies with, so that it is not dequantised anew in every step.
+  func holdFloat32ForTraining() {
+    for linear in linears { linear.weight.holdFloat32(pool) }
+    architecture.head.weight.holdFloat32(pool)
+  }
+}
