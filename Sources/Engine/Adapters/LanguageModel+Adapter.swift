@@ -10,7 +10,7 @@ extension LanguageModel {
       var random = SplitMix64(seed: seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
       let bound = 1 / Float(entry.linear.inputs).squareRoot()
       entry.pair.down.setValues(
-        (0..<entry.pair.down.count).map { _ in (2 * random.unitFloat() - 1) * bound })
+        (0..<entry.pair.down.count).map { _ in Float(2 * random.nextUnit() - 1) * bound })
     }
     return adapter
   }
