@@ -86,19 +86,3 @@ struct KVCache {
   /// The pages' addresses, in order; valid while the cache is neither changed nor destroyed.
   var addresses: [UnsafeMutableRawPointer?] { unsafe pages.map { unsafe $0.data } }
 }
-
-/// A sequence that is being generated: what is cached of it, and the adapter it runs with.
-///
-/// A reference, so that a pass can extend the cache of each of its sequences.
-final class Sequence {
-  var cache: KVCache
-  let adapter: Adapter?
-
-  init(cache: KVCache, adapter: Adapter?) {
-    self.cache = cache
-    self.adapter = adapter
-  }
-
-  /// Another sequence with the same past, sharing its pages.
-  func fork() -> Sequence { Sequence(cache: cache, adapter: adapter) }
-}

@@ -75,6 +75,7 @@ public final class LanguageModel {
     pass.prepareCaches()
     let hidden = architecture.hiddenStates(inputs.flatMap(\.tokens), pass)
     pass.advanceCaches()
+    for input in inputs { input.sequence.tokens += input.tokens }
     var (wanted, row): ([Int], Int) = ([], 0)
     for input in inputs {
       row += input.tokens.count

@@ -1,0 +1,60 @@
+/// What to generate: a prompt and when to stop.
+public struct GenerationRequest: Sendable {
+  /// At least one token.
+  public var prompt: [Int32]
+  public var sampling: SamplingOptions
+  /// The most tokens to generate; nil is as many as the context holds.
+  public var maximumTokenCount: Int?
+  /// Tokens that end the answer; they are not part of its text.
+  public var endTokens: Set<Int32>
+  /// How many of the likeliest tokens to report for each position; nil reports no probabilities.
+  public var listedTokenCount: Int?
+
+  public init(
+    prompt: [Int32], sampling: SamplingOptions = .greedy, maximumTokenCount: Int? = nil,
+    endTokens: Set<Int32> = [], listedTokenCount: Int? = nil
+  ) {
+    self.prompt = prompt
+    self.sampling = sampling
+    self.maximumTokenCount = maximumTokenCount
+    self.endTokens = endTokens
+    self.listedTokenCount = listedTokenCount
+  }
+
+  /// How many tokens may be generated in a context of `contextLength`.
+  ///
+  /// - Throws: When the prompt is empty or does not fit; nothing is ever cut silently.
+  func tokenLimit(_ contextLength: Int, vocabularyCount: Int) throws(GenerationError) -> Int {
+    guard !prompt.isEmpty else { throw .emptyPrompt }
+    if let stranger = prompt.first(where: { $0 < 0 || Int($0) >= vocabularyCount }) {
+      throw .unknownToken(stranger, vocabularyCount: vocabularyCount)
+    }
+    guard prompt.count < contextLength else {
+      throw .promptTooLong(tokens: prompt.count, contextLength: contextLength)
+    }
+    if let maximumTokenCount, maximumTokenCount < 1 { throw .nothingToGenerate(maximumTokenCount) }
+    return min(maximumTokenCount ?? .max, contextLength - prompt.count)
+  }
+}
+
+/// Why nothing can be generated.
+public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible {
+  case emptyPrompt
+  case promptTooLong(tokens: Int, contextLength: Int)
+  case unknownToken(Int32, vocabularyCount: Int)
+  case nothingToGenerate(Int)
+  case sampling(SamplingError)
+
+  public var description: String {
+    switch self {
+    case .emptyPrompt: "the prompt is empty: expected at least one token"
+    case .promptTooLong(let tokens, let contextLength):
+      "the prompt has \(tokens) tokens and the context holds \(contextLength), of which one is needed for the "
+        + "answer: shorten the prompt or the conversation, or use a larger --context if the model has one"
+    case .unknownToken(let id, let count):
+      "token id \(id) is outside the vocabulary: expected 0 to \(count - 1)"
+    case .nothingToGenerate(let count): "\(count) tokens to generate: expected at least 1"
+    case .sampling(let error): error.description
+    }
+  }
+}
