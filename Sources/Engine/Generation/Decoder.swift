@@ -15,7 +15,7 @@ public final class Decoder {
   private struct Running {
     let id: Int
     let request: GenerationRequest
-    let sequence: Sequence
+    let sequence: TokenSequence
     var sampler: Sampler
     /// Tokens that the model has yet to see: the rest of the prompt, or the last choice.
     var pending: ArraySlice<Int32>
@@ -47,15 +47,15 @@ public final class Decoder {
   ///   - past: A sequence of the same model and adapter; what it has in common with the prompt is not computed again.
   /// - Returns: The request's number in events, its sequence, and how many prompt tokens were reused.
   public func add(
-    _ request: GenerationRequest, adapter: Adapter? = nil, continuing past: Sequence? = nil
-  ) throws(GenerationError) -> (id: Int, sequence: Sequence, reused: Int) {
+    _ request: GenerationRequest, adapter: Adapter? = nil, continuing past: TokenSequence? = nil
+  ) throws(GenerationError) -> (id: Int, sequence: TokenSequence, reused: Int) {
     let limit = try request.tokenLimit(contextLength, vocabularyCount: model.vocabularyCount)
     let sampler: Sampler
     do {
       try request.sampling.validate(vocabularyCount: model.vocabularyCount)
       sampler = try Sampler(request.sampling, prompt: request.prompt)
     } catch { throw .sampling(error) }
-    let sequence: Sequence
+    let sequence: TokenSequence
     if let past, past.adapter === adapter {
       sequence = past.fork(commonWith: request.prompt)
     } else {
@@ -150,7 +150,7 @@ public final class Decoder {
   }
 
   /// Logits after each beam's tokens, `[beams, vocabulary]`; long prompts are read a chunk at a time.
-  private func read(_ inputs: [[Int32]], _ beams: [Sequence]) -> [Float] {
+  private func read(_ inputs: [[Int32]], _ beams: [TokenSequence]) -> [Float] {
     var rest = inputs.map { $0[...] }
     while let longest = rest.map(\.count).max(), longest > chunkLength {
       _ = model.step(zip(beams, rest).map { ($0, Array($1.prefix(chunkLength)), false) })

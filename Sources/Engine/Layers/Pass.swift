@@ -26,7 +26,7 @@ public final class Pass {
   /// Consecutive rows that continue one sequence.
   struct CachedRun {
     let rows: Range<Int>
-    let sequence: Sequence
+    let sequence: TokenSequence
   }
 
   let pool: WorkerPool
@@ -52,7 +52,7 @@ public final class Pass {
   ///
   /// - Parameter runs: For each sequence, how many rows it has in this pass, in order.
   init(
-    continuing runs: [(sequence: Sequence, count: Int)], pool: WorkerPool, workspace: Workspace,
+    continuing runs: [(sequence: TokenSequence, count: Int)], pool: WorkerPool, workspace: Workspace,
     precision: Precision
   ) {
     var (cached, positions, segments): ([CachedRun], [Int32], [AdapterSegment]) = ([], [], [])

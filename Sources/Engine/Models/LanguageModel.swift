@@ -56,19 +56,19 @@ public final class LanguageModel {
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// An empty sequence, to be continued by passes.
-  func sequence(adapter: Adapter?) -> Sequence {
+  func sequence(adapter: Adapter?) -> TokenSequence {
     let shape = architecture.shape
     let cache = CacheShape(
       layerCount: shape.layerCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth,
       isHalf: precision == .serving)
-    return Sequence(cache: KVCache(shape: cache), adapter: adapter)
+    return TokenSequence(cache: KVCache(shape: cache), adapter: adapter)
   }
 
   /// Continues sequences by some tokens each; their caches grow.
   ///
   /// - Parameter inputs: For each sequence its new tokens, at least one, and whether the logits after the last of them are wanted.
   /// - Returns: Logits, `[vocabulary]` for each sequence that wanted them, in order.
-  func step(_ inputs: [(sequence: Sequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
+  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
     let pass = Pass(
       continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
       precision: precision)

@@ -1,7 +1,7 @@
 /// A sequence that is being generated: its tokens so far, what is cached of them, and the adapter it runs with.
 ///
 /// A reference, so that a pass can extend each of its sequences.
-public final class Sequence {
+public final class TokenSequence {
   /// The tokens whose keys and values are cached.
   public internal(set) var tokens: [Int32] = []
   var cache: KVCache
@@ -14,8 +14,8 @@ public final class Sequence {
   }
 
   /// Another sequence with the same past, sharing its pages.
-  func fork() -> Sequence {
-    let copy = Sequence(cache: cache, adapter: adapter)
+  func fork() -> TokenSequence {
+    let copy = TokenSequence(cache: cache, adapter: adapter)
     copy.tokens = tokens
     return copy
   }
@@ -23,7 +23,7 @@ public final class Sequence {
   /// A fork that keeps only what it has in common with `prompt`, less the last token, whose logits are still wanted.
   ///
   /// Results do not depend on how a prompt was cut, so continuing from here gives the same bytes as starting anew.
-  func fork(commonWith prompt: [Int32]) -> Sequence {
+  func fork(commonWith prompt: [Int32]) -> TokenSequence {
     var common = 0
     while common < min(tokens.count, prompt.count - 1), tokens[common] == prompt[common] { common += 1 }
     let copy = fork()

@@ -1,0 +1,84 @@
+internal import Engine
+internal import Tokenizers
+
+/// Turns the tokens of one answer into text that may be shown: whole characters only, and never a part of a stop
+/// string.
+struct AnswerStream {
+  private(set) var answer = Answer()
+  private var decoder: StreamingDecoder
+  private var stops: StopStrings
+  private let endTokens: Set<Int32>
+  private let keepsProbabilities: Bool
+  private let started: ContinuousClock.Instant
+  private var firstToken: ContinuousClock.Instant?
+
+  init(
+    _ tokenizer: Tokenizer, stops: [String], endTokens: Set<Int32>, promptTokenCount: Int, cachedTokenCount: Int,
+    keepsProbabilities: Bool, started: ContinuousClock.Instant = .now
+  ) throws(StopStrings.ValidationError) {
+    decoder = StreamingDecoder(tokenizer, skipSpecial: true)
+    self.stops = try StopStrings(stops)
+    self.endTokens = endTokens
+    self.keepsProbabilities = keepsProbabilities
+    self.started = started
+    answer.promptTokenCount = promptTokenCount
+    answer.cachedTokenCount = cachedTokenCount
+  }
+
+  /// Takes a token.
+  ///
+  /// - Returns: Text to show now, and whether the answer is over.
+  mutating func append(_ token: SampledToken, finishReason: FinishReason?) -> (text: String, isOver: Bool) {
+    let now = ContinuousClock.now
+    if let firstToken {
+      answer.decodingSeconds = (now - firstToken).seconds
+    } else {
+      firstToken = now
+      answer.firstTokenSeconds = (now - started).seconds
+    }
+    let isEnd = endTokens.contains(token.chosen.id)
+    var text = ""
+    if !isEnd {
+      answer.tokens.append(token.chosen.id)
+      if keepsProbabilities { answer.logProbabilities.append(token) }
+      let (emit, stopped) = stops.append(decoder.append(token.chosen.id))
+      text = emit
+      if stopped {
+        answer.finishReason = .stop
+        answer.text += text
+        return (text, true)
+      }
+    }
+    guard let finishReason else {
+      answer.text += text
+      return (text, false)
+    }
+    answer.finishReason = finishReason
+    let shown = text + finish()
+    answer.text += shown
+    return (shown, true)
+  }
+
+  /// What was held back, now that no token follows.
+  private mutating func finish() -> String {
+    let (emit, stopped) = stops.append(decoder.finish())
+    let rest = emit + (stopped ? "" : stops.finish())
+    if stops.isStopped { answer.finishReason = .stop }
+    return rest
+  }
+
+  /// Ends an answer that the user interrupted.
+  mutating func interrupt() -> String {
+    let rest = finish()
+    answer.text += rest
+    return rest
+  }
+}
+
+extension Duration {
+  /// As a floating-point number of seconds.
+  package var seconds: Double {
+    let (seconds, attoseconds) = components
+    return Double(seconds) + Double(attoseconds) * 1e-18
+  }
+}
