@@ -68,7 +68,7 @@ import Testing
 
   @Test func findsWhatTransformersFinds() throws {
     let cases = try GenerationFixture<Case>.load("beams.json")
-    #expect(cases.count == 500)
+    #expect(cases.count == 590)
     for test in cases {
       var search = try BeamSearch(
         test.options, prompt: test.prompt, vocabularyCount: test.vocabulary)
