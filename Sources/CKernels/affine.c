@@ -4,10 +4,10 @@
 #include "include/isa.h"
 
 // Products of packed matrices. The work is a list of pieces, each one panel of one matrix and a chunk of the tokens; a
-// thread takes a stretch of the list. Which thread does a piece changes nothing in it.
+// thread takes a stretch of the list. A chunk's activations stay in the second-level cache while panels pass by. Which thread does a piece changes nothing in it.
 
-/// Tokens whose activations stay in the second-level cache while the panels pass by.
-enum { CHUNK_TOKENS = 128 };
+/// From so many tokens on, unpacking a panel first pays.
+enum { UNPACKING_TOKENS = 8 };
 
 typedef struct {
   const hearth_affine* const* matrices;
@@ -30,7 +30,10 @@ static void multiply_piece(const job* j, size_t piece) {
                                   .ldy = j->ldys[matrix]};
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
-    hearth_panel_product_avx2(&product);
+    if (product.tokens < UNPACKING_TOKENS)
+      hearth_panel_product_avx2(&product);
+    else
+      hearth_panel_product_batch_avx2(&product);
     return;
   }
 #endif
@@ -53,7 +56,7 @@ void hearth_affine_matmul_many(hearth_pool* pool, size_t count,
            .ldys = ldys,
            .activations = activations,
            .tokens = tokens,
-           .chunks = (tokens + CHUNK_TOKENS - 1) / CHUNK_TOKENS};
+           .chunks = (tokens + HEARTH_BATCH_TOKENS - 1) / HEARTH_BATCH_TOKENS};
   for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
   if (j.panels == 0 || tokens == 0) return;
   hearth_pool_run(pool, multiply_pieces, &j);

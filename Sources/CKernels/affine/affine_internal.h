@@ -19,7 +19,11 @@
 // `parts` is 1, or 2 when the columns 0...15 and 16...31 have scales of their own. Scales and minimums
 // are f16 when that loses nothing in the whole matrix, f32 otherwise. Rows beyond the last are zero.
 
-enum { HEARTH_PANEL_ROWS = 16, HEARTH_BLOCK_COLUMNS = 32 };
+enum {
+  HEARTH_PANEL_ROWS = 16,
+  HEARTH_BLOCK_COLUMNS = 32,
+  HEARTH_BATCH_TOKENS = 128,  ///< most tokens of one panel product
+};
 
 struct hearth_affine {
   size_t rows, columns;
@@ -77,6 +81,9 @@ typedef struct {
 
 /// The plain twin, and the definition of the order of operations.
 void hearth_panel_product_scalar(const hearth_panel_product* product);
+/// Straight from the packed blocks, for few tokens.
 void hearth_panel_product_avx2(const hearth_panel_product* product);
+/// Through unpacked blocks, for many.
+void hearth_panel_product_batch_avx2(const hearth_panel_product* product);
 
 #endif
