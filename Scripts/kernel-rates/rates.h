@@ -16,24 +16,15 @@ static inline double seconds(void) {
 
 static inline float noise(void) { return (float)rand() / (float)RAND_MAX * 2 - 1; }
 
-/// `seconds` when several threads work; when one does, the time that it had a processor, which other programs
-/// disturb less.
-static inline double seconds_of(hearth_pool* pool) {
-  if (hearth_pool_threads(pool) > 1) return seconds();
-  struct timespec now;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 /// The shortest of several runs of STATEMENT, into BEST: what the machine can do when nothing disturbs it.
 #define SHORTEST(BEST, STATEMENT)                                           \
   do {                                                                      \
     BEST = 1e9;                                                             \
     double began = seconds();                                               \
     for (int run = 0; run < 3 || (seconds() - began < 0.5 && run < 1000); run++) { \
-      double start = seconds_of(pool);                                             \
+      double start = seconds();                                             \
       STATEMENT;                                                            \
-      double time = seconds_of(pool) - start;                                      \
+      double time = seconds() - start;                                      \
       if (time < BEST) BEST = time;                                         \
     }                                                                       \
   } while (0)
