@@ -191,20 +191,14 @@ extension Evaluator {
       guard let expression else { return nil }
       let value = try evaluate(expression)
       if value.isNone { return nil }
-      guard let number = value.wholeNumber else { throw TemplateError(.type, "") }
+      if case .undefined(let undefined) = value { throw undefined.error }
+      guard let number = value.wholeNumber else {
+        throw TemplateError(.type, "a slice needs whole numbers, found \(value.typeName)")
+      }
       return number
     }
     if case .undefined(let undefined) = object { throw undefined.error }
-    let bounds: (Int?, Int?, Int?)
-    do {
-      bounds = (try bound(start), try bound(stop), try bound(step))
-    } catch {
-      // Python's complaint about a bound of the wrong type makes Jinja2 answer with undefined.
-      if error.message.isEmpty {
-        return .undefined(Undefined("'\(object.typeName)' cannot be sliced by that"))
-      }
-      throw error
-    }
+    let bounds = (try bound(start), try bound(stop), try bound(step))
     func places(_ count: Int) throws(TemplateError) -> [Int] {
       let places = try Self.places(count, bounds.0, bounds.1, bounds.2)
       try charge(places.count)
@@ -226,7 +220,7 @@ extension Evaluator {
       return .range(
         IntegerRange(
           start: places.first.map { range[$0] } ?? range.start, step: step, count: places.count))
-    default: return .undefined(Undefined("'\(object.typeName)' cannot be sliced"))
+    default: throw TemplateError(.type, "a value of type \(object.typeName) cannot be sliced")
     }
   }
 

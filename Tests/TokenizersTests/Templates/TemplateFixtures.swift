@@ -28,12 +28,27 @@ struct TemplateCase {
     case (.success(let text), let expected?):
       Array(text.utf8) == Array(expected.utf8)
         ? nil : "\(name)\n  expected: \(expected.debugDescription)\n  rendered: \(text.debugDescription)"
-    case (.failure, nil): nil
+    case (.failure(let error), nil):
+      Self.agree(error, complaint) ? nil : "\(name)\n  expected: \(complaint)\n  error: \(error)"
     case (.success(let text), nil):
       "\(name)\n  expected an error (\(complaint))\n  rendered: \(text.debugDescription)"
     case (.failure(let error), let expected?):
       "\(name)\n  expected: \(expected.debugDescription)\n  error: \(error)"
     }
+  }
+
+  /// Whether both fail for the same sort of reason: what the template raised has the same words, and
+  /// what cannot be parsed fails on both sides at parsing.
+  private static func agree(_ error: TemplateError, _ complaint: String) -> Bool {
+    let raised = "TemplateError: "
+    if complaint.hasPrefix(raised) || error.kind == .raised {
+      return error.kind == .raised && complaint.dropFirst(raised.count) == error.message.prefix(200 - raised.count)
+    }
+    if complaint.hasPrefix("TemplateSyntaxError") {
+      return error.kind == .syntax || error.kind == .unsupported
+    }
+    if complaint.hasPrefix("UndefinedError") { return error.kind == .undefined }
+    return error.kind != .limit
   }
 
   /// Reads a file of cases: `templates` by name, `contexts` by name, and `cases` that name both.
