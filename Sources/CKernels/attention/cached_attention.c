@@ -3,8 +3,8 @@
 #include "halves.h"
 #include "query_tile.h"
 
-// Causal attention over the paged cache. A unit of work is one tile of the rows of one key/value head in one
-// run; workers take units as they become free, which cannot change a result.
+// Causal attention over the paged cache. A unit of work is one tile of the rows of one key/value
+// head in one run; workers take units as they become free, which cannot change a result.
 
 typedef struct {
   const hearth_query_run* runs;
@@ -20,7 +20,8 @@ static size_t tiles_of(const cached* c, const hearth_query_run* run) {
   return (rows + tile - 1) / tile;
 }
 
-/// `rows` rows of `width` numbers of a page as floats, rows `padded` apart: the page itself when it is that already, else a copy in `scratch`.
+/// `rows` rows of `width` numbers of a page as floats, rows `padded` apart: the page itself when it
+/// is that already, else a copy in `scratch`.
 static const float* page_floats(float* scratch, const char* block, size_t element, size_t rows,
                                 size_t width, size_t padded, hearth_cache_type type) {
   if (type == HEARTH_CACHE_F32) {
@@ -44,8 +45,10 @@ static const float* page_floats(float* scratch, const char* block, size_t elemen
   return scratch;
 }
 
-HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, size_t head, size_t first_row, size_t rows) {
-  const size_t group = c->heads / c->key_value_heads, width = c->width, padded = padded_width(width);
+HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, size_t head,
+                               size_t first_row, size_t rows) {
+  const size_t group = c->heads / c->key_value_heads;
+  const size_t width = c->width, padded = padded_width(width);
   query_tile tile;
   float scratch[2 * PAGE * WIDTH_MAXIMUM];
   query_tile_begin(&tile, rows, width);
@@ -67,7 +70,8 @@ HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, siz
     }
     const char* block = (const char*)run->pages[page] + c->layer_offset;
     const size_t head_elements = width * PAGE;
-    const float* keys = page_floats(scratch, block, head * head_elements, width, PAGE, PAGE, c->type);
+    const float* keys =
+        page_floats(scratch, block, head * head_elements, width, PAGE, PAGE, c->type);
     const float* values =
         page_floats(scratch + PAGE * width, block, (c->key_value_heads + head) * head_elements,
                     visible[rows - 1], width, padded, c->type);
@@ -75,7 +79,8 @@ HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, siz
   }
   for (size_t row = 0; row < rows; row++) {
     size_t j = first_row + row;
-    query_tile_finish_row(&tile, row, run->y + j / group * c->ldy + (head * group + j % group) * width);
+    float* y = run->y + j / group * c->ldy + (head * group + j % group) * width;
+    query_tile_finish_row(&tile, row, y);
   }
 }
 
@@ -90,7 +95,8 @@ HEARTH_INLINE void cached_task_body(void* context, int index, int count) {
     for (; run < end && unit >= tiles_of(c, run) * c->key_value_heads; run++)
       unit -= tiles_of(c, run) * c->key_value_heads;
     if (run == end) return;
-    // The last tiles see the most keys; they go first so that no worker is left with one at the end.
+    // The last tiles see the most keys; they go first so that no worker is left with one at the
+    // end.
     size_t tile = tiles_of(c, run) - 1 - unit / c->key_value_heads;
     size_t rows = run->count * (c->heads / c->key_value_heads) - tile * step;
     attend_unit(c, run, unit % c->key_value_heads, tile * step, rows < step ? rows : step);

@@ -25,7 +25,8 @@ static inline size_t padded_width(size_t width) {
   return (width + LANE_COUNT - 1) / LANE_COUNT * LANE_COUNT;
 }
 
-/// Rows of a tile: a multiple of six, which the register tiles like, as many as fit the first cache.
+/// Rows of a tile: a multiple of six, which the register tiles like, as many as fit the first
+/// cache.
 static inline size_t tile_rows(size_t padded) {
   size_t rows = TILE_FLOATS / padded / 6 * 6;
   return rows < 6 ? 6 : rows > TILE_ROWS ? TILE_ROWS : rows;
@@ -66,8 +67,8 @@ HEARTH_INLINE lanes mask_scores(lanes scores, size_t from, size_t visible) {
   return number < (int32_t)visible ? scores : (lanes)(-INFINITY);
 }
 
-/// Takes a page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart) into account for rows
-/// `first_row`... Row r sees `visible[r]` of them, at least one.
+/// Takes a page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart) into account
+/// for rows `first_row`... Row r sees `visible[r]` of them, at least one.
 HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, const float* keys,
                                      const float* values, size_t value_row, const size_t* visible) {
   const size_t padded = tile->padded;
@@ -88,7 +89,8 @@ HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, const f
       lanes correction = lanes_exp((lanes)(tile->largest[row]) - largest);
       tile->sum[row] *= correction[0];
       float* y = tile->y + row * padded;
-      for (size_t i = 0; i < padded; i += LANE_COUNT) lanes_store(y + i, lanes_load(y + i) * correction);
+      for (size_t i = 0; i < padded; i += LANE_COUNT)
+        lanes_store(y + i, lanes_load(y + i) * correction);
       tile->largest[row] = largest;
     }
     low = lanes_exp(low - tile->largest[row]);

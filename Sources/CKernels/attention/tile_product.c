@@ -2,55 +2,67 @@
 
 #include "../rows/lanes.h"
 
-/// `row_count` rows by `vector_count` times sixteen columns of c held in registers; both are constants
-/// where this is inlined.
-HEARTH_INLINE void register_tile(const size_t row_count, const size_t vector_count,
+/// A register of AVX2.
+typedef float eight __attribute__((ext_vector_type(8)));
+#define EIGHT 8
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+HEARTH_INLINE eight eight_load(const float* from) {
+  eight x;
+  memcpy(&x, from, sizeof x);
+  return x;
+}
+
+/// `rows` rows by `vectors` times eight columns of c, held in registers; both are constants where
+/// this is inlined. Besides the sums, the shorter side stays in registers and the longer passes
+/// through one, so that 6 by 2 and 3 by 4 both fill AVX2's sixteen without spilling.
+HEARTH_INLINE void register_tile(const size_t rows, const size_t vectors,
                                  const hearth_tile_product* p, size_t row, size_t column) {
-  lanes sum[6][2];
+  eight sum[6][4];
   const float* a = p->a + row * p->a_row;
   const float* b = p->b + column;
   float* c = p->c + row * p->c_row + column;
   const size_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row, depth = p->depth;
-#pragma clang loop unroll(full)
-  for (size_t i = 0; i < row_count; i++)
-#pragma clang loop unroll(full)
-    for (size_t v = 0; v < vector_count; v++)
-      sum[i][v] = p->keep ? lanes_load(c + i * p->c_row + v * LANE_COUNT) : (lanes)(0.0f);
-  for (size_t k = 0; k < depth; k++) {
-    lanes column_values[2];
-#pragma clang loop unroll(full)
-    for (size_t v = 0; v < vector_count; v++) column_values[v] = lanes_load(b + v * LANE_COUNT);
-#pragma clang loop unroll(full)
-    for (size_t i = 0; i < row_count; i++) {
-      lanes factor = a[i * a_row];
-#pragma clang loop unroll(full)
-      for (size_t v = 0; v < vector_count; v++)
-        sum[i][v] = lanes_fma(factor, column_values[v], sum[i][v]);
+  UNROLLED for (size_t i = 0; i < rows; i++)
+    UNROLLED for (size_t v = 0; v < vectors; v++)
+      sum[i][v] = p->keep ? eight_load(c + i * p->c_row + v * EIGHT) : (eight)(0.0f);
+  for (size_t k = 0; k < depth; k++, a += a_step, b += b_row) {
+    if (rows > vectors) {
+      eight columns[4];
+      UNROLLED for (size_t v = 0; v < vectors; v++) columns[v] = eight_load(b + v * EIGHT);
+      UNROLLED for (size_t i = 0; i < rows; i++) {
+        eight factor = a[i * a_row];
+        UNROLLED for (size_t v = 0; v < vectors; v++)
+          sum[i][v] = __builtin_elementwise_fma(factor, columns[v], sum[i][v]);
+      }
+    } else {
+      eight factors[4];
+      UNROLLED for (size_t i = 0; i < rows; i++) factors[i] = a[i * a_row];
+      UNROLLED for (size_t v = 0; v < vectors; v++) {
+        eight columns = eight_load(b + v * EIGHT);
+        UNROLLED for (size_t i = 0; i < rows; i++)
+          sum[i][v] = __builtin_elementwise_fma(factors[i], columns, sum[i][v]);
+      }
     }
-    a += a_step;
-    b += b_row;
   }
-#pragma clang loop unroll(full)
-  for (size_t i = 0; i < row_count; i++)
-#pragma clang loop unroll(full)
-    for (size_t v = 0; v < vector_count; v++)
-      lanes_store(c + i * p->c_row + v * LANE_COUNT, sum[i][v]);
+  UNROLLED for (size_t i = 0; i < rows; i++)
+    UNROLLED for (size_t v = 0; v < vectors; v++)
+      memcpy(c + i * p->c_row + v * EIGHT, &sum[i][v], sizeof(eight));
 }
 
-/// All columns of `row_count` rows.
-HEARTH_INLINE void row_band(const size_t row_count, const hearth_tile_product* p, size_t row) {
+/// All columns of `rows` rows.
+HEARTH_INLINE void row_band(const size_t rows, const hearth_tile_product* p, size_t row) {
   size_t column = 0;
-  if (row_count <= 3)
-    for (; column + 2 * LANE_COUNT <= p->columns; column += 2 * LANE_COUNT)
-      register_tile(row_count, 2, p, row, column);
-  for (; column < p->columns; column += LANE_COUNT) register_tile(row_count, 1, p, row, column);
+  if (rows <= 3)
+    for (; column + 4 * EIGHT <= p->columns; column += 4 * EIGHT)
+      register_tile(rows, 4, p, row, column);
+  for (; column < p->columns; column += 2 * EIGHT) register_tile(rows, 2, p, row, column);
 }
 
 HEARTH_INLINE void multiply_body(void* context, int index, int count) {
   (void)index, (void)count;
   const hearth_tile_product* p = context;
   size_t row = 0;
-  // Six rows of sixteen columns are twelve registers of sums, as many as AVX2 can feed.
   for (; row + 6 <= p->rows; row += 6) row_band(6, p, row);
   switch (p->rows - row) {
     case 5: row_band(5, p, row); break;

@@ -4,8 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/// c[i, j] = (keep ? c[i, j] : 0) + Σ_k a[i, k]·b[k, j], each element one chain of fused multiply-adds over k in
-/// order, so that no element depends on how rows are gathered into tiles. For operands that fit the first cache.
+/// c[i, j] = (keep ? c[i, j] : 0) + Σ_k a[i, k]·b[k, j], each element one chain of fused
+/// multiply-adds over k in order, so that no element depends on how rows are gathered into tiles.
+/// For operands that fit the first cache.
 typedef struct {
   size_t rows, columns, depth;  ///< columns is a multiple of 16
   const float* a;               ///< a[i, k] at a[i * a_row + k * a_step]

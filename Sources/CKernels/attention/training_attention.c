@@ -2,8 +2,8 @@
 
 #include "training_rows.h"
 
-// Attention over whole packed sequences. The arithmetic of a row is that of the cached attention with an f32 cache. A unit of work is
-// one tile of the rows of one key/value head in one sequence.
+// Attention over whole packed sequences. The arithmetic of a row is that of the cached attention
+// with an f32 cache. A unit of work is one tile of the rows of one key/value head in one sequence.
 
 typedef struct {
   packed_batch batch;
@@ -21,14 +21,15 @@ static size_t tiles_of(const packed_batch* b, size_t sequence) {
 HEARTH_INLINE void attend_unit(const forward* f, size_t sequence, size_t head, size_t first_row,
                                size_t rows) {
   const packed_batch* b = &f->batch;
-  const size_t group = b->heads / b->key_value_heads, width = b->width, padded = padded_width(width);
+  const size_t group = b->heads / b->key_value_heads;
+  const size_t width = b->width, padded = padded_width(width);
   const size_t length = sequence_length(b, sequence), step = b->key_value_heads * width;
   query_tile tile;
   float keys[PAGE * WIDTH_MAXIMUM], values[PAGE * WIDTH_MAXIMUM];
   query_tile_begin(&tile, rows, width);
   for (size_t row = 0; row < rows; row++)
-    copy_scaled(tile.q + row * padded, f->q + query_element(b, sequence, head, first_row + row), width,
-                padded, b->scale);
+    copy_scaled(tile.q + row * padded, f->q + query_element(b, sequence, head, first_row + row),
+                width, padded, b->scale);
   const size_t first = first_row / group, last = (first_row + rows - 1) / group;
   const size_t end = b->causal ? last + 1 : length;
   for (size_t start = 0; start < end; start += PAGE) {
@@ -61,8 +62,8 @@ HEARTH_INLINE void forward_task_body(void* context, int index, int count) {
   const size_t step = tile_rows(padded_width(b->width));
   for (;;) {
     size_t unit = atomic_fetch_add_explicit(&f->next, 1, memory_order_relaxed), sequence = 0;
-    for (; sequence < b->sequences && unit >= tiles_of(b, sequence) * b->key_value_heads; sequence++)
-      unit -= tiles_of(b, sequence) * b->key_value_heads;
+    while (sequence < b->sequences && unit >= tiles_of(b, sequence) * b->key_value_heads)
+      unit -= tiles_of(b, sequence++) * b->key_value_heads;
     if (sequence == b->sequences) return;
     // The last tiles see the most keys, so they go first.
     size_t tile = tiles_of(b, sequence) - 1 - unit / b->key_value_heads;

@@ -7,8 +7,9 @@
 //     P = e^(S − log_sum)      S = scale·q·kᵀ      D = Σ_i dy_i·y_i
 //     dv = Pᵀ·dy      dS = P ∘ (dy·vᵀ − D)      dq = scale·dS·k      dk = scale·dSᵀ·q
 //
-// Dao, "FlashAttention-2" (arXiv:2307.08691), algorithm 2. A unit of work is one key/value head of one sequence, done by one
-// worker: dk and dv of a page add its queries in order, dq of a query adds the pages in order.
+// Dao, "FlashAttention-2" (arXiv:2307.08691), algorithm 2. A unit of work is one key/value head of
+// one sequence, done by one worker: dk and dv of a page add its queries in order, dq of a query
+// adds the pages in order.
 
 typedef struct {
   packed_batch batch;
@@ -37,7 +38,8 @@ typedef struct {
 HEARTH_INLINE void probabilities_of(const backward* t, size_t sequence, size_t head,
                                     const key_page* page, query_rows* block) {
   const packed_batch* b = &t->batch;
-  const size_t group = b->heads / b->key_value_heads, width = b->width, padded = padded_width(width);
+  const size_t group = b->heads / b->key_value_heads;
+  const size_t width = b->width, padded = padded_width(width);
   hearth_tile_multiply(&(hearth_tile_product){
       .rows = block->rows, .columns = PAGE, .depth = width,
       .a = block->q, .a_row = padded, .a_step = 1, .b = page->keys_transposed, .b_row = PAGE,
@@ -109,14 +111,15 @@ HEARTH_INLINE void add_page(float* gradient, const float* collected, size_t step
   for (size_t key = 0; key < count; key++)
     for (size_t i = 0; i < width; i += LANE_COUNT) {
       float* to = gradient + key * step + i;
-      lanes_store_first(
-          to, lanes_load_first(to, width - i, 0) + lanes_load(collected + key * padded + i), width - i);
+      lanes sum = lanes_load_first(to, width - i, 0) + lanes_load(collected + key * padded + i);
+      lanes_store_first(to, sum, width - i);
     }
 }
 
 HEARTH_INLINE void backward_unit(const backward* t, size_t sequence, size_t head) {
   const packed_batch* b = &t->batch;
-  const size_t group = b->heads / b->key_value_heads, width = b->width, padded = padded_width(width);
+  const size_t group = b->heads / b->key_value_heads;
+  const size_t width = b->width, padded = padded_width(width);
   const size_t length = sequence_length(b, sequence), step = b->key_value_heads * width;
   const size_t block_rows = tile_rows(padded);
   key_page page;
@@ -154,8 +157,9 @@ HEARTH_KERNEL(backward_task)
 
 void hearth_attention_backward(hearth_pool* pool, float* dq, float* dk, float* dv, const float* dy,
                                const float* y, const float* log_sum, const float* q, const float* k,
-                               const float* v, const int32_t* starts, size_t sequences, size_t heads,
-                               size_t key_value_heads, size_t head_width, float scale, bool causal) {
+                               const float* v, const int32_t* starts, size_t sequences,
+                               size_t heads, size_t key_value_heads, size_t head_width, float scale,
+                               bool causal) {
   backward t = {.batch = {starts, sequences, heads, key_value_heads, head_width, scale, causal},
                 .dq = dq, .dk = dk, .dv = dv, .dy = dy, .y = y, .log_sum = log_sum,
                 .q = q, .k = k, .v = v};

@@ -7,11 +7,12 @@
 
 #include "threads.h"
 
-// Causal attention with grouped queries: over a paged cache when generating, over whole sequences (with gradients) when training.
+// Causal attention with grouped queries: over a paged cache when generating, over whole sequences
+// (with gradients) when training.
 //
-// In both, scores of a query are split at fixed key positions (multiples of HEARTH_PAGE_TOKENS) with an online softmax
-// (Milakov and Gimelshein, arXiv:1805.02867), so an output does not depend on how a prompt was chunked, on what else
-// is in the batch, on threads or on the instruction set.
+// In both, scores of a query are split at fixed key positions (multiples of HEARTH_PAGE_TOKENS)
+// with an online softmax (Milakov and Gimelshein, arXiv:1805.02867), so an output does not depend
+// on how a prompt was chunked, on what else is in the batch, on threads or on the instruction set.
 
 /// Key positions in a page of the cache.
 #define HEARTH_PAGE_TOKENS 32
@@ -22,16 +23,19 @@
 /// How the cache stores keys and values.
 typedef enum { HEARTH_CACHE_F32 = 0, HEARTH_CACHE_F16 = 1 } hearth_cache_type;
 
-/// Bytes that one layer takes in a page: keys [heads, head_width, HEARTH_PAGE_TOKENS] (transposed: vector lanes run over
-/// keys, sums over head_width in order), then values [heads, HEARTH_PAGE_TOKENS, head_width].
+/// Bytes that one layer takes in a page: keys [heads, head_width, HEARTH_PAGE_TOKENS] (transposed:
+/// vector lanes run over keys, sums over head_width in order), then values [heads,
+/// HEARTH_PAGE_TOKENS, head_width].
 size_t hearth_page_layer_bytes(size_t key_value_heads, size_t head_width, hearth_cache_type type);
 
-/// Stores `count` keys and values (rows of k and v, [count, key_value_heads * head_width], `ld` apart) at positions
-/// `first`... of a sequence. `pages[p] + layer_offset` is the layer's block for positions p * HEARTH_PAGE_TOKENS....
-/// Pages start zeroed; what is beyond the last position is never read as a key.
-void hearth_cache_store(hearth_pool* pool, void* const* pages, size_t layer_offset, hearth_cache_type type,
-                        const float* k, const float* v, size_t ld, size_t first, size_t count,
-                        size_t key_value_heads, size_t head_width);
+/// Stores `count` keys and values (rows of k and v, [count, key_value_heads * head_width], `ld`
+/// apart) at positions `first`... of a sequence. `pages[p] + layer_offset` is the layer's block for
+/// positions p * HEARTH_PAGE_TOKENS.... What is beyond the last
+/// position is never seen, whatever it holds. An f16 cache rounds to nearest, ties to even, and
+/// saturates at 65504.
+void hearth_cache_store(hearth_pool* pool, void* const* pages, size_t layer_offset,
+                        hearth_cache_type type, const float* k, const float* v, size_t ld,
+                        size_t first, size_t count, size_t key_value_heads, size_t head_width);
 
 /// The queries of one sequence in a batch.
 typedef struct {
@@ -43,22 +47,25 @@ typedef struct {
 } hearth_query_run;
 
 /// y = softmax(scale * q·kᵀ)·v for all runs of a batch, one barrier.
-void hearth_cached_attention(hearth_pool* pool, const hearth_query_run* runs, size_t run_count, size_t ldq,
-                             size_t ldy, size_t layer_offset, hearth_cache_type type, size_t heads,
-                             size_t key_value_heads, size_t head_width, float scale);
+void hearth_cached_attention(hearth_pool* pool, const hearth_query_run* runs, size_t run_count,
+                             size_t ldq, size_t ldy, size_t layer_offset, hearth_cache_type type,
+                             size_t heads, size_t key_value_heads, size_t head_width, float scale);
 
-/// Attention of packed sequences in training: q [tokens, heads * head_width], k and v [tokens, key_value_heads *
-/// head_width]; sequence s covers rows starts[s] ..< starts[s + 1] (starts has sequences + 1 entries) and sees only itself. `causal` false lets
-/// every query see its whole sequence. `log_sum` [tokens, heads] receives log(sum(exp(scores))) for the backward pass, or is NULL.
+/// Attention of packed sequences in training: q [tokens, heads * head_width], k and v [tokens,
+/// key_value_heads * head_width]; sequence s covers rows starts[s] ..< starts[s + 1] (starts has
+/// sequences + 1 entries) and sees only itself. `causal` false lets every query see its whole
+/// sequence. `log_sum` [tokens, heads] receives log(sum(exp(scores))) for the backward pass, or is
+/// NULL.
 void hearth_attention(hearth_pool* pool, float* y, float* log_sum, const float* q, const float* k,
                       const float* v, const int32_t* starts, size_t sequences, size_t heads,
                       size_t key_value_heads, size_t head_width, float scale, bool causal);
 
-/// Adds the gradients of q, k and v (Dao, FlashAttention-2, arXiv:2307.08691, algorithm 2, recomputing the probabilities from
-/// `log_sum`). `y` is the forward's output.
+/// Adds the gradients of q, k and v (Dao, FlashAttention-2, arXiv:2307.08691, algorithm 2,
+/// recomputing the probabilities from `log_sum`). `y` is the forward's output.
 void hearth_attention_backward(hearth_pool* pool, float* dq, float* dk, float* dv, const float* dy,
                                const float* y, const float* log_sum, const float* q, const float* k,
-                               const float* v, const int32_t* starts, size_t sequences, size_t heads,
-                               size_t key_value_heads, size_t head_width, float scale, bool causal);
+                               const float* v, const int32_t* starts, size_t sequences,
+                               size_t heads, size_t key_value_heads, size_t head_width, float scale,
+                               bool causal);
 
 #endif

@@ -3,10 +3,11 @@
 #include "../include/elementwise.h"
 #include "lanes.h"
 
-// AdamW, rounding where PyTorch's single-tensor CPU path rounds: settings are combined in double and
-// rounded to float once; both moments end in a fused multiply-add (lerp_, addcmul_), the rest is products,
-// quotients and sums one after the other, left to right. The moments are PyTorch's to the bit;
-// parameters may differ by an ulp or two, because PyTorch's own square root is not always correctly rounded.
+// AdamW, rounding where PyTorch's single-tensor CPU path rounds: settings are combined in double
+// and rounded to float once; both moments end in a fused multiply-add (lerp_, addcmul_), the rest
+// is products, quotients and sums one after the other, left to right. The moments are PyTorch's to
+// the bit; parameters may differ by an ulp or two, because PyTorch's own square root is not always
+// correctly rounded.
 
 typedef struct {
   float *parameters, *first, *second;

@@ -4,8 +4,9 @@
 #include "functions.h"
 #include "logarithm.h"
 
-// Softmax over the vocabulary: cross-entropy with its gradient, and log-probabilities. The sum of the exponentials
-// is kept in sixteen doubles, number i mod 16 taking element i, and added in the tree.
+// Softmax over the vocabulary: cross-entropy with its gradient, and log-probabilities. The sum of
+// the exponentials is kept in sixteen doubles, number i mod 16 taking element i, and added in the
+// tree.
 
 typedef struct {
   float *losses, *logits;
@@ -52,7 +53,8 @@ HEARTH_INLINE void cross_entropy_task_body(void* context, int index, int count) 
     if (!gradient) continue;
     const float factor = (float)(s->scale / total), exponential = row[target];
     for (size_t i = 0; i < vocabulary; i += LANE_COUNT)
-      lanes_store_first(row + i, lanes_load_first(row + i, vocabulary - i, 0) * factor, vocabulary - i);
+      lanes_store_first(row + i, lanes_load_first(row + i, vocabulary - i, 0) * factor,
+                        vocabulary - i);
     row[target] = (float)(s->scale * (exponential / total - 1));
   }
 }

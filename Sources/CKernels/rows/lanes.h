@@ -10,12 +10,12 @@
 
 // Sixteen floats side by side, and one text for every instruction set.
 //
-// A kernel is written once, as an inlined body over `lanes`, and compiled once for the baseline
-// and once with AVX2 and FMA (HEARTH_KERNEL). Each lane operation is one IEEE operation per
-// element and contraction is off, so the twins agree bit for bit: on the baseline a fused
-// multiply-add is the C library's correctly rounded fmaf, with AVX2 it is one instruction.
-// Reductions over a row keep sixteen partial results, element i going to number i mod 16 in order of
-// i, and add them in one fixed tree (`lanes_sum`).
+// A kernel is written once, as an inlined body over `lanes`, and compiled once for the baseline and
+// once with AVX2 and FMA (HEARTH_KERNEL). Each lane operation is one IEEE operation per element and
+// contraction is off, so the twins agree bit for bit: on the baseline a fused multiply-add is the C
+// library's correctly rounded fmaf, with AVX2 it is one instruction. Reductions over a row keep
+// sixteen partial results, element i going to number i mod 16 in order of i, and add them in one
+// fixed tree (`lanes_sum`).
 
 // Vectors cross function boundaries only where everything is inlined, so no calling convention
 // is at stake when files are compiled without AVX.
@@ -31,8 +31,8 @@ typedef int32_t integer_lanes __attribute__((ext_vector_type(LANE_COUNT)));
 
 #if defined(__x86_64__)
 #define HEARTH_AVX2 __attribute__((target("avx2,fma,f16c")))
-/// Defines the task `name` from `name##_body(context, index, count)`: the baseline's twin, AVX2's, and
-/// the choice between them.
+/// Defines the task `name` from `name##_body(context, index, count)`: the baseline's twin, AVX2's,
+/// and the choice between them.
 #define HEARTH_KERNEL(name)                                                  \
   static void name##_scalar(void* context, int index, int count) {           \
     name##_body(context, index, count);                                      \

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-// x = m · 2^e with m in [√½, √2);  s = (m - 1) / (m + 1);  ln m = 2·(s + s³/3 + s⁵/5 + …). |s| <= 0.172,
-// so the terms through s²³ reach the last bit.
+// x = m · 2^e with m in [√½, √2);  s = (m - 1) / (m + 1);  ln m = 2·(s + s³/3 + s⁵/5 + …). |s| <=
+// 0.172, so the terms through s²³ reach the last bit.
 double hearth_logarithm(double x) {
   if (!(x > 0)) return x == 0 ? -INFINITY : NAN;
   if (isinf(x)) return x;

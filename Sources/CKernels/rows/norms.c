@@ -3,8 +3,8 @@
 #include "../include/elementwise.h"
 #include "lanes.h"
 
-// Root-mean-square and layer normalisation, forward and backward. Rows are independent; gradients of
-// gains and biases add the rows in order, each worker owning some columns.
+// Root-mean-square and layer normalisation, forward and backward. Rows are independent; gradients
+// of gains and biases add the rows in order, each worker owning some columns.
 
 typedef struct {
   float *y, *mean, *reciprocal;
@@ -60,12 +60,14 @@ HEARTH_INLINE void rms_norm_backward_task_body(void* context, int index, int cou
     float r = n->saved_reciprocal[row];
     lanes products = 0;
     for (size_t i = 0; i < width; i += LANE_COUNT) {
-      lanes inward = lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
+      lanes inward =
+          lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
       products = lanes_fma(inward, lanes_load_first(x + i, REST(i), 0) * r, products);
     }
     float mean = lanes_sum(products) / (float)width;
     for (size_t i = 0; i < width; i += LANE_COUNT) {
-      lanes inward = lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
+      lanes inward =
+          lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
       lanes normal = lanes_load_first(x + i, REST(i), 0) * r;
       lanes gradient = lanes_fma(normal, (lanes)(-mean), inward);
       lanes sum = lanes_fma(gradient, (lanes)(r), lanes_load_first(dx + i, REST(i), 0));
@@ -92,7 +94,8 @@ void hearth_rms_norm_backward(hearth_pool* pool, float* dx, float* dweight, cons
   hearth_pool_run(pool_for(pool, rows * width), rms_norm_backward_task, &n);
 }
 
-// LayerNorm: the mean first, then the variance of what is left, each by sixteen partial sums and the tree.
+// LayerNorm: the mean first, then the variance of what is left, each by sixteen partial sums and
+// the tree.
 
 HEARTH_INLINE void layer_norm_task_body(void* context, int index, int count) {
   const norm* n = context;
@@ -142,13 +145,15 @@ HEARTH_INLINE void layer_norm_backward_task_body(void* context, int index, int c
     float r = n->saved_reciprocal[row], center = n->saved_mean[row];
     lanes sums = 0, products = 0;
     for (size_t i = 0; i < width; i += LANE_COUNT) {
-      lanes inward = lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
+      lanes inward =
+          lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
       sums += inward;
       products = lanes_fma(inward, (lanes_load_first(x + i, REST(i), 0) - center) * r, products);
     }
     float mean = lanes_sum(sums) / (float)width, slope = lanes_sum(products) / (float)width;
     for (size_t i = 0; i < width; i += LANE_COUNT) {
-      lanes inward = lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
+      lanes inward =
+          lanes_load_first(n->weight + i, REST(i), 0) * lanes_load_first(dy + i, REST(i), 0);
       lanes normal = (lanes_load_first(x + i, REST(i), 0) - center) * r;
       lanes gradient = lanes_fma(normal, (lanes)(-slope), inward - mean);
       lanes sum = lanes_fma(gradient, (lanes)(r), lanes_load_first(dx + i, REST(i), 0));
