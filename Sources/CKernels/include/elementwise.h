@@ -85,8 +85,8 @@ void hearth_philox(uint32_t words[4], const uint32_t counter[4], const uint32_t 
 
 /// losses[r] = -log softmax(logits[r])[targets[r]] (double accumulation of the sum of
 /// exponentials); when `scale` is not 0, logits are overwritten with scale * (softmax - onehot),
-/// the gradient. A target of -1 gives loss 0 and gradient 0; any other outside the vocabulary is the
-/// caller's mistake and gives loss NaN and gradient 0.
+/// the gradient. A target of -1 gives loss 0 and gradient 0; any other outside the vocabulary is
+/// the caller's mistake and gives loss NaN and gradient 0.
 void hearth_cross_entropy(hearth_pool* pool, float* losses, float* logits, const int32_t* targets,
                           size_t rows, size_t vocabulary, float scale);
 /// y[i] = e^(x[i] - shift); y may be x.
