@@ -1,8 +1,37 @@
-import ArgumentParser
+internal import ArgumentParser
+internal import Foundation
 
+/// A local ChatGPT: run, fine-tune, evaluate and serve a chat model on your own machine.
 @main
 struct Hearth: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hearth",
-    abstract: "Chat with, fine-tune and evaluate a language model on this machine.")
+    abstract: "Keep the conversation at home: chat with a model, teach it, measure it, serve it.",
+    discussion: """
+      First steps:
+        hearth pull smollm2
+        hearth chat smollm2
+      """,
+    subcommands: [Generate.self, Tokenize.self, Score.self])
+
+  /// Runs the command; failures end with status 1 and a message, wrong usage with 64.
+  static func main() async {
+    // A reader that went away (hearth … | head) is no reason to die of a signal in the middle of a write.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch is SilentFailure {
+      Foundation.exit(1)
+    } catch where exitCode(for: error) == .failure && !(error is ExitCode) {
+      FileHandle.standardError.write(Data("hearth: \(error)\n".utf8))
+      Foundation.exit(1)
+    } catch {
+      exit(withError: error)
+    }
+  }
 }

@@ -14,7 +14,7 @@ extension ChatModel {
     _ requests: [(prompt: [Int32], options: AnswerOptions)], contextLength: Int? = nil,
     continuing past: TokenSequence? = nil, onText: (_ request: Int, _ text: String) -> Bool = { _, _ in true }
   ) throws -> (answers: [Answer], sequence: TokenSequence?) {
-    let decoder = Decoder(engine, contextLength: contextLength)
+    let decoder = BatchDecoder(engine, contextLength: contextLength)
     var (streams, ids, sequence): ([AnswerStream], [Int: Int], TokenSequence?) = ([], [:], nil)
     for (index, request) in requests.enumerated() {
       let started = ContinuousClock.now

@@ -2,7 +2,7 @@
 ///
 /// An answer does not depend on what else is in the batch. Not `Sendable`: a decoder belongs to the executor of its
 /// model.
-public final class Decoder {
+public final class BatchDecoder {
   /// What a step decided for one request.
   public struct Event: Sendable {
     public let request: Int

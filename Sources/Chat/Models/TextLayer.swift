@@ -1,0 +1,24 @@
+internal import Engine
+internal import Foundation
+public import Tokenizers
+
+/// A model's text layer without its weights.
+public enum TextLayer {
+  /// The tokenizer of the model at `path`; weights stay unread.
+  ///
+  /// - Throws: As `ChatModel.open`.
+  public static func tokenizer(at path: String) throws -> Tokenizer {
+    if let run = try TunedModel(ifRunFolder: path), run.method != "full" {
+      return try tokenizer(at: run.base)
+    } else if let run = try TunedModel(ifRunFolder: path), let checkpoint = run.checkpointPath {
+      return try tokenizer(at: checkpoint)
+    }
+    let name = URL(filePath: path).lastPathComponent
+    if name.hasSuffix(".json") { return try Tokenizer(tokenizerJSON: URL(filePath: path)) }
+    let checkpoint = try Checkpoint.open(path)
+    return switch checkpoint.source {
+    case .gguf: try Tokenizer(gguf: checkpoint)
+    case .huggingFace: try Tokenizer(folder: URL(filePath: path))
+    }
+  }
+}

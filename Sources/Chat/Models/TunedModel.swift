@@ -1,0 +1,82 @@
+internal import Engine
+internal import Foundation
+
+/// A model that `hearth finetune` made, as its run folder records it: which base, which adapter or weights, which text layer.
+///
+/// The record is `model.json` in the run folder. It holds a fingerprint of tokenizer and template, so that an adapter is
+/// never run with a text layer that differs from the one it was trained with.
+public struct TunedModel: Codable, Sendable, Equatable {
+  /// The path of the base model, absolute.
+  public var base: String
+  /// What the user called the base.
+  public var baseName: String
+  /// `lora` or `full`.
+  public var method: String
+  /// Of tokenizer, template and special tokens of the base.
+  public var fingerprint: TextFingerprint
+  /// The run folder; not part of the record.
+  public var folder: String = ""
+
+  private enum CodingKeys: String, CodingKey {
+    case base, baseName = "base_name", method, fingerprint
+  }
+
+  public static let recordName = "model.json"
+
+  public init(base: String, baseName: String, method: String, fingerprint: TextFingerprint) {
+    self.base = base
+    self.baseName = baseName
+    self.method = method
+    self.fingerprint = fingerprint
+  }
+
+  /// The record in the folder at `path`; nil when the folder has none.
+  ///
+  /// - Throws: `RunError` when the record is damaged.
+  public init?(ifRunFolder path: String) throws {
+    let file = path + "/" + TunedModel.recordName
+    guard FileManager.default.fileExists(atPath: file) else { return nil }
+    do {
+      self = try JSONDecoder().decode(TunedModel.self, from: Data(contentsOf: URL(filePath: file)))
+    } catch {
+      throw RunError("\(file): is not a record of a fine-tuned model: \(error)")
+    }
+    folder = path
+  }
+
+  /// The checkpoint that counts: the best one, or the latest when none was evaluated yet.
+  public var checkpointPath: String? {
+    for name in ["best", "latest"] {
+      let path = folder + "/" + name
+      if FileManager.default.fileExists(atPath: path) { return path }
+    }
+    return nil
+  }
+
+  /// Loads the base and puts what was learned on top.
+  ///
+  /// - Throws: `RunError` when the run has no checkpoint yet, its base has gone, or the text layer has changed.
+  func open(name: String, precision: Precision, pool: WorkerPool) throws -> ChatModel {
+    guard let checkpointPath else {
+      throw RunError(
+        "\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
+    }
+    if method == "full" {
+      return try ChatModel.open(path: checkpointPath, name: name, precision: precision, pool: pool)
+    }
+    guard FileManager.default.fileExists(atPath: base) else {
+      throw RunError(
+        "\(folder): was trained on \(baseName) at \(base), which is not there any more: put it back or pull it again")
+    }
+    let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool)
+    try model.fingerprint.require(fingerprint, of: folder, base: baseName)
+    let adapter = try PEFTAdapter.read(checkpointPath, for: model.engine)
+    return model.with(adapter: adapter, name: name)
+  }
+}
+
+/// Why a run folder cannot be used.
+public struct RunError: Error, Sendable, Equatable, CustomStringConvertible {
+  public let description: String
+  public init(_ description: String) { self.description = description }
+}

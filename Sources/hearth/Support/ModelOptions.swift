@@ -1,0 +1,48 @@
+public import ArgumentParser
+internal import Chat
+public import Engine
+
+/// The options of every command that runs a model.
+struct ModelOptions: ParsableArguments {
+  @Option(help: "Threads to compute with (default: as many as this process may use).")
+  var threads: Int?
+
+  @Option(help: "serving: fast integer kernels; reference: f32 from dequantised weights.")
+  var precision: Precision = .serving
+
+  @Option(help: "The longest sequence, in tokens (default: the model's).")
+  var context: Int?
+
+  @Flag(help: "Print nothing but the result.")
+  var quiet = false
+
+  @Flag(help: "Say more about what is being done.")
+  var verbose = false
+
+  func validate() throws {
+    if let threads, threads < 1 || threads > 1024 {
+      throw ValidationError("--threads \(threads): expected 1 to 1024")
+    }
+    if let context, context < 2 { throw ValidationError("--context \(context): expected at least 2") }
+  }
+
+  /// Loads a model by name or path.
+  func open(_ model: String) throws -> ChatModel {
+    let location = try ModelStore().locate(model)
+    let opened = try ChatModel.open(
+      path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads))
+    if let context, context > opened.engine.contextLength {
+      throw CommandError(
+        "--context \(context): \(opened.name) was made for at most \(opened.engine.contextLength) tokens")
+    }
+    return opened
+  }
+}
+
+extension Precision: ExpressibleByArgument {}
+
+/// A failure to report as it is.
+struct CommandError: Error, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
