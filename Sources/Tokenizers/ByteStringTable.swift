@@ -28,7 +28,7 @@ struct ByteStringTable: Sendable {
   /// - Parameter isIndexed: whether `number(of:)` shall find it.
   /// - Returns: nil, or the number of an equal indexed string, which then stays the one found.
   @discardableResult
-  mutating func append(_ string: some Collection<UInt8>, isIndexed: Bool) -> Int32? {
+  mutating func append(_ string: [UInt8], isIndexed: Bool) -> Int32? {
     let start = bytes.count
     bytes.append(contentsOf: string)
     offsets.append(bytes.count)

@@ -186,7 +186,12 @@ public final class Tokenizer: Sendable {
   /// - Parameter skipSpecial: whether special tokens are left out.
   public func decode(_ ids: some Sequence<Int32>, skipSpecial: Bool = false) -> String {
     var bytes: [UInt8] = []
-    for id in ids where !(skipSpecial && isSpecial(id)) { bytes.append(contentsOf: self.bytes(of: id)) }
+    for id in ids {
+      guard id >= 0, Int(id) < vocabularyCount, !(skipSpecial && isSpecial[Int(id)]) else {
+        continue
+      }
+      bytes += pieces.string(Int(id))
+    }
     return String(decoding: bytes, as: UTF8.self)
   }
 

@@ -29,7 +29,7 @@ struct TokenizerDefinition {
     var table = ByteStringTable(capacity: vocabulary.count)
     for (id, spelling) in vocabulary.enumerated() {
       let text = spelling ?? ""
-      if let other = table.append(text.utf8, isIndexed: !text.isEmpty) {
+      if let other = table.append(Array(text.utf8), isIndexed: !text.isEmpty) {
         throw TokenizerError(
           source: source, place: place(id),
           problem: "the token \"\(text)\" of id \(id) is that of id \(other) too")
@@ -73,7 +73,8 @@ struct TokenizerDefinition {
       }
       guard token.id >= 0, Int(token.id) <= Self.highestID else {
         throw TokenizerError(
-          source: source, place: name, problem: "its id \(token.id) is not in 0...\(Self.highestID)")
+          source: source, place: name, problem: "its id \(token.id) is not in 0...\(Self.highestID)"
+        )
       }
       guard ids.insert(token.id).inserted else {
         throw TokenizerError(

@@ -54,7 +54,8 @@ extension Tokenizer {
     try self.init(definition)
   }
 
-  private static func specialTokens(_ gguf: GGUFVocabulary) throws(TokenizerError) -> SpecialTokens {
+  private static func specialTokens(_ gguf: GGUFVocabulary) throws(TokenizerError) -> SpecialTokens
+  {
     var named: [(String, Int32?)] = [
       ("bos_token_id", gguf.beginningOfSequence), ("eos_token_id", gguf.endOfSequence),
       ("padding_token_id", gguf.padding), ("unknown_token_id", gguf.unknown),

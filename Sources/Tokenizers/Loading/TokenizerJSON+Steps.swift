@@ -65,7 +65,8 @@ extension TokenizerJSON {
     guard let step = KnownPatterns.step(regularExpression: text) else {
       throw pattern.fault(
         "no scanner for the regular expression \(text)",
-        advice: "Hearth cuts text by hand-written scanners and knows those of GPT-2, Llama 3, Qwen 2")
+        advice:
+          "Hearth cuts text by hand-written scanners and knows those of GPT-2, Llama 3, Qwen 2")
     }
     let behavior = try field.required("behavior")
     let isInverted = try field.boolean("invert", or: false)

@@ -151,15 +151,21 @@ struct TokenizerJSON {
       }) {
         throw idField.fault("\"\(content)\" has the id \(other) in the vocabulary, not \(id)")
       }
-      let isSpecial = try token.boolean("special", or: false)
-      added.append(
-        AddedToken(
-          id: Int32(id), content: content, isSpecial: isSpecial,
-          isSingleWord: try token.boolean("single_word", or: false),
-          stripsLeft: try token.boolean("lstrip", or: false),
-          stripsRight: try token.boolean("rstrip", or: false),
-          isNormalized: try token.boolean("normalized", or: !isSpecial)))
+      added.append(try AddedToken(id: Int32(id), content: content, flags: token))
     }
     return added
+  }
+}
+
+extension AddedToken {
+  /// A token with the flags of an object that describes it.
+  init(id: Int32, content: String, flags: JSONField) throws(TokenizerError) {
+    let isSpecial = try flags.boolean("special", or: false)
+    self.init(
+      id: id, content: content, isSpecial: isSpecial,
+      isSingleWord: try flags.boolean("single_word", or: false),
+      stripsLeft: try flags.boolean("lstrip", or: false),
+      stripsRight: try flags.boolean("rstrip", or: false),
+      isNormalized: try flags.boolean("normalized", or: !isSpecial))
   }
 }

@@ -35,7 +35,8 @@ struct CharacterClassTable: Sendable {
     for index in stride(from: 0, to: ranges.count, by: 3) {
       let scalars = Int(ranges[index])..<Int(ranges[index + 1]) + 1
       flat.replaceSubrange(
-        scalars, with: repeatElement(UInt8(truncatingIfNeeded: ranges[index + 2]), count: scalars.count))
+        scalars,
+        with: repeatElement(UInt8(truncatingIfNeeded: ranges[index + 2]), count: scalars.count))
     }
     var numbers: [ArraySlice<UInt8>: UInt16] = [:]
     for start in stride(from: 0, to: flat.count, by: 256) {

@@ -1,5 +1,3 @@
-import Foundation
-
 /// What is done to text before anything else.
 enum Normalizer: Equatable, Sendable {
   case none
@@ -10,13 +8,7 @@ enum Normalizer: Equatable, Sendable {
   func normalize(_ text: String) -> String {
     switch self {
     case .none: text
-    case .composed: Self.compose(text)
+    case .composed: CanonicalComposition.shared.compose(text)
     }
-  }
-
-  /// Text below U+0300 is composed already.
-  private static func compose(_ text: String) -> String {
-    guard text.utf8.contains(where: { $0 >= 0xCC }) else { return text }
-    return text.precomposedStringWithCanonicalMapping
   }
 }
