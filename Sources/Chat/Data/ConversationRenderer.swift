@@ -1,3 +1,5 @@
+public import Tokenizers
+
 /// Turns messages into the text a model reads: its chat template, the one serving uses.
 public protocol ConversationRenderer: Sendable {
   /// Renders `turns`.
@@ -8,7 +10,7 @@ public protocol ConversationRenderer: Sendable {
 }
 
 /// The tokens a mask needs to know by their meaning.
-public struct SpecialTokens: Sendable, Equatable {
+public struct MaskingTokens: Sendable, Equatable {
   /// Put before plain text where the tokenizer does so; nil where it does not. Templates write their own.
   public var begin: Int32?
   /// Ends plain text, and answers whose template writes no end.
@@ -24,5 +26,17 @@ public struct SpecialTokens: Sendable, Equatable {
     self.end = end
     self.stops = stops.union(end.map { [$0] } ?? [])
     self.special = special.union(self.stops)
+  }
+
+  /// The tokens as `tokenizer` defines them.
+  ///
+  /// - Parameter stops: further tokens at which generation stops, such as those of `generation_config.json`.
+  public init(_ tokenizer: Tokenizer, stops: Set<Int32> = []) {
+    let known = tokenizer.specialTokens
+    let begins = known.addsBeginningOfSequence ?? !tokenizer.sequencePrefix.isEmpty
+    self.init(
+      begin: begins ? known.beginningOfSequence : nil, end: known.endOfSequence,
+      stops: known.endOfGeneration.union(stops),
+      special: Set((0..<Int32(clamping: tokenizer.vocabularyCount)).filter(tokenizer.isSpecial)))
   }
 }

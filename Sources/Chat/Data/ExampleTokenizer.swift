@@ -13,7 +13,7 @@
 public struct ExampleTokenizer: Sendable {
   private let renderer: any ConversationRenderer
   private let encode: @Sendable (String) throws -> [Int32]
-  private let tokens: SpecialTokens
+  private let tokens: MaskingTokens
   private let target: LossTarget
   private let maximumLength: Int
 
@@ -26,7 +26,7 @@ public struct ExampleTokenizer: Sendable {
   ///   - maximumLength: tokens; longer examples are cut at the end, so that what remains is still a true beginning.
   ///   - encode: text to ids, special tokens recognised, nothing added.
   public init(
-    renderer: any ConversationRenderer, tokens: SpecialTokens, target: LossTarget = .responses,
+    renderer: any ConversationRenderer, tokens: MaskingTokens, target: LossTarget = .responses,
     maximumLength: Int = .max, encode: @escaping @Sendable (String) throws -> [Int32]
   ) {
     self.renderer = renderer

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 
 @testable import Chat
+import Engine
 
 /// Well-formed files of every shape, in every dress.
 struct DatasetReadingTests {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Chat
+import Engine
 
 /// A tokenizer of one token a character, besides its special tokens and the pairs it is told to merge.
 struct CharacterTokenizer: Sendable {
@@ -51,11 +52,11 @@ struct ClosureRenderer: ConversationRenderer {
 
 struct ExampleTokenizerTests {
   private let tokenizer = CharacterTokenizer()
-  private let tokens = SpecialTokens(begin: nil, end: 2, stops: [2], special: [1, 2, 3, 4, 5])
+  private let tokens = MaskingTokens(begin: nil, end: 2, stops: [2], special: [1, 2, 3, 4, 5])
 
   private func tokenize(
     _ content: Example.Content, renderer: ClosureRenderer = .chatML, target: LossTarget = .responses,
-    length: Int = .max, tokenizer: CharacterTokenizer? = nil, tokens: SpecialTokens? = nil
+    length: Int = .max, tokenizer: CharacterTokenizer? = nil, tokens: MaskingTokens? = nil
   ) throws -> TokenizedOutcome {
     let tokenizer = tokenizer ?? self.tokenizer
     return try ExampleTokenizer(
@@ -133,10 +134,10 @@ struct ExampleTokenizerTests {
   @Test func textCountsWholeWithItsEnds() throws {
     #expect(marked(try tokenize(.text("abc")).example) == "a{bc<|im_end|>}")
     #expect(marked(try tokenize(.text("abc<|im_end|>")).example) == "a{bc<|im_end|>}")
-    let tokens = SpecialTokens(begin: 3, end: 2, stops: [2], special: [2, 3])
+    let tokens = MaskingTokens(begin: 3, end: 2, stops: [2], special: [2, 3])
     #expect(marked(try tokenize(.text("abc"), tokens: tokens).example) == "<s>{abc<|im_end|>}")
     #expect(marked(try tokenize(.text("<s>abc"), tokens: tokens).example) == "<s>{abc<|im_end|>}")
-    let none = SpecialTokens(begin: nil, end: nil, stops: [], special: [])
+    let none = MaskingTokens(begin: nil, end: nil, stops: [], special: [])
     #expect(marked(try tokenize(.text("abc"), tokens: none).example) == "a{bc}")
   }
 
@@ -159,21 +160,21 @@ struct ExampleTokenizerTests {
       turns.map { $0.role == .user ? "<|user|>\($0.content)" : "<|x|>\($0.content)" }.joined()
         + (prompt ? "<|x|>" : "")
     }
-    let tokens = SpecialTokens(begin: nil, end: 2, stops: [2, 4], special: [1, 2, 3, 4, 5])
+    let tokens = MaskingTokens(begin: nil, end: 2, stops: [2, 4], special: [1, 2, 3, 4, 5])
     let turns = [Turn(.user, "a"), Turn(.assistant, "b"), Turn(.user, "c"), Turn(.assistant, "d")]
     let outcome = try tokenize(.conversation(turns), renderer: renderer, tokens: tokens)
     #expect(marked(outcome.example) == "<|user|>a<|x|>{b<|user|>}c<|x|>{d<|im_end|>}")
     #expect(outcome.warnings.map(\.kind) == [.stopTokenAdded(2)])
     #expect(outcome.example?.answers.map(\.range.count) == [2, 2])
 
-    let endless = SpecialTokens(begin: nil, end: nil, stops: [], special: [])
+    let endless = MaskingTokens(begin: nil, end: nil, stops: [], special: [])
     let second = try tokenize(.conversation(turns), renderer: renderer, tokens: endless)
     #expect(second.warnings.map(\.kind) == [.noStopToken])
   }
 
   /// A base model trained on ChatML whose settings still name another end.
   @Test func stopTokenThatIsNoEnd() throws {
-    let tokens = SpecialTokens(begin: nil, end: 3, stops: [3], special: [1, 2, 3])
+    let tokens = MaskingTokens(begin: nil, end: 3, stops: [3], special: [1, 2, 3])
     let outcome = try tokenize(
       .conversation([Turn(.user, "a"), Turn(.assistant, "b")]), tokens: tokens)
     #expect(marked(outcome.example).hasSuffix("{b<|im_end|>}\n"))

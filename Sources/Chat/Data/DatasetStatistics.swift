@@ -1,0 +1,94 @@
+/// What a data set looks like to the trainer, for a preview before anything is trained.
+public struct DatasetStatistics: Sendable, Equatable {
+  /// One bar of the length histogram.
+  public struct Bar: Sendable, Equatable {
+    /// Lengths in tokens.
+    public let lengths: Range<Int>
+    /// Examples of such a length.
+    public let count: Int
+  }
+
+  /// Examples read.
+  public private(set) var exampleCount = 0
+  /// Examples left out because nothing in them would be learned.
+  public private(set) var droppedCount = 0
+  /// Examples cut to the maximum length.
+  public private(set) var truncatedCount = 0
+  /// Tokens that remain.
+  public private(set) var tokenCount = 0
+  /// Tokens that count in the loss.
+  public private(set) var supervisedCount = 0
+  /// Tokens that would have counted but were cut off or dropped.
+  public private(set) var lostSupervisedCount = 0
+  /// Tokens of each example before cutting, in order.
+  public private(set) var lengths: [Int] = []
+  /// Groups of examples that ask the same.
+  public var duplicateGroupCount = 0
+  /// Held-out examples that the training data gives away.
+  public var leaks: [Leak] = []
+  /// How often each kind of warning came up, and the first of its kind.
+  public private(set) var warnings: [(count: Int, first: ExampleWarning)] = []
+
+  /// Statistics of nothing yet.
+  public init() {}
+
+  /// Counts one example in.
+  public mutating func add(_ outcome: TokenizedOutcome) {
+    exampleCount += 1
+    lengths.append(outcome.fullLength)
+    if let example = outcome.example {
+      tokenCount += example.ids.count
+      supervisedCount += example.supervisedCount
+    } else {
+      droppedCount += 1
+    }
+    for warning in outcome.warnings {
+      if case .truncated(_, let lost) = warning.kind {
+        truncatedCount += 1
+        lostSupervisedCount += lost
+      }
+      let place = warnings.firstIndex { $0.first.kind.isSameSort(as: warning.kind) }
+      if let place { warnings[place].count += 1 } else { warnings.append((1, warning)) }
+    }
+  }
+
+  /// The lengths in at most `barCount` bars of equal, round width.
+  public func histogram(barCount: Int = 12) -> [Bar] {
+    guard let longest = lengths.max(), barCount > 0 else { return [] }
+    let widths = [1, 2, 5, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384]
+    let width =
+      widths.first { longest / $0 < barCount } ?? (longest / barCount + 1)
+    var counts = [Int](repeating: 0, count: longest / width + 1)
+    for length in lengths { counts[length / width] += 1 }
+    return counts.enumerated().map { Bar(lengths: ($0 * width)..<(($0 + 1) * width), count: $1) }
+  }
+
+  /// The length that `share` of the examples do not exceed.
+  public func length(at share: Double) -> Int {
+    guard !lengths.isEmpty else { return 0 }
+    let sorted = lengths.sorted()
+    let place = Int((Double(sorted.count) * min(max(share, 0), 1)).rounded(.up)) - 1
+    return sorted[min(max(place, 0), sorted.count - 1)]
+  }
+
+  /// Equal when every figure is.
+  public static func == (a: Self, b: Self) -> Bool {
+    a.lengths == b.lengths && a.droppedCount == b.droppedCount
+      && a.truncatedCount == b.truncatedCount && a.tokenCount == b.tokenCount
+      && a.supervisedCount == b.supervisedCount && a.lostSupervisedCount == b.lostSupervisedCount
+      && a.duplicateGroupCount == b.duplicateGroupCount && a.leaks == b.leaks
+      && a.warnings.elementsEqual(b.warnings) { $0.count == $1.count && $0.first == $1.first }
+  }
+}
+
+extension ExampleWarning.Kind {
+  /// Whether both say the same thing, whatever the numbers in them.
+  func isSameSort(as other: Self) -> Bool {
+    switch (self, other) {
+    case (.truncated, .truncated), (.stopTokenAdded, .stopTokenAdded),
+      (.stopTokenNotAnEnd, .stopTokenNotAnEnd):
+      true
+    default: self == other
+    }
+  }
+}

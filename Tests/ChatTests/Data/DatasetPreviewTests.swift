@@ -1,0 +1,60 @@
+import Testing
+
+@testable import Chat
+
+struct DatasetPreviewTests {
+  private let tokenizer = CharacterTokenizer()
+
+  private func maker(length: Int = .max) -> ExampleTokenizer {
+    let tokenizer = tokenizer
+    return ExampleTokenizer(
+      renderer: ClosureRenderer.chatML,
+      tokens: MaskingTokens(begin: nil, end: 2, stops: [2], special: [1, 2]), maximumLength: length,
+      encode: { tokenizer.encode($0) })
+  }
+
+  private func example(_ question: String, _ answer: String) -> Example {
+    Example(.conversation([Turn(.system, "S"), Turn(.user, question), Turn(.assistant, answer)]), file: "x", line: 1)
+  }
+
+  @Test func statisticsAddUp() throws {
+    var statistics = DatasetStatistics()
+    let full = try maker().tokenize(example("a", "bcd"))
+    for answer in ["bcd", "b", String(repeating: "b", count: 60)] {
+      statistics.add(try maker(length: full.fullLength).tokenize(example("a", answer)))
+    }
+    statistics.add(try maker(length: 5).tokenize(example("a", "bc")))
+    #expect(statistics.exampleCount == 4)
+    #expect(statistics.droppedCount == 1)
+    #expect(statistics.truncatedCount == 2)
+    #expect(statistics.supervisedCount == 4 + 2 + 5)
+    #expect(statistics.lostSupervisedCount == 56 + 3)
+    #expect(statistics.lengths == [full.fullLength, full.fullLength - 2, full.fullLength + 57, full.fullLength - 1])
+    #expect(statistics.warnings.map(\.count) == [2, 1])
+    #expect(statistics.length(at: 0.5) == full.fullLength - 1)
+    #expect(statistics.length(at: 1) == full.fullLength + 57)
+    let bars = statistics.histogram()
+    #expect(bars.count <= 12 && bars.map(\.count).reduce(0, +) == 4)
+    #expect(bars.allSatisfy { $0.lengths.count == bars[0].lengths.count })
+    #expect(DatasetStatistics().histogram().isEmpty && DatasetStatistics().length(at: 0.5) == 0)
+  }
+
+  @Test func previewMarksWhatCounts() throws {
+    let outcome = try maker().tokenize(example("a\u{1B}[2J", "é\tb"))
+    let tokenized = try #require(outcome.example)
+    let tokenizer = tokenizer
+    let bracketed = MaskPreview(style: .bracketed) { Array(tokenizer.decode($0).utf8) }
+    #expect(
+      bracketed.render(tokenized) == """
+        <|im_start|>system
+        S<|im_end|>
+        <|im_start|>user
+        a\\u{1b}[2J<|im_end|>
+        <|im_start|>assistant
+        [é\\u{9}b<|im_end|>]
+
+        """)
+    let colored = MaskPreview(style: .colored) { Array(tokenizer.decode($0).utf8) }
+    #expect(colored.render(tokenized).contains("\u{1B}[32mé\\u{9}b<|im_end|>\u{1B}[0m\u{1B}[2m\n\u{1B}[0m"))
+  }
+}
