@@ -6,7 +6,7 @@ struct LossChart {
 
   private static let width = 720.0
   private static let height = 320.0
-  private static let left = 46.0
+  private static let left = 54.0
   private static let right = 16.0
   private static let top = 14.0
   private static let bottom = 40.0
@@ -21,10 +21,10 @@ struct LossChart {
   /// One sentence for those who do not see the drawing.
   var summary: String {
     var parts: [String] = []
-    if let first = training.first, let last = Self.smoothed(training).last {
+    if let first = training.first, let last = training.last {
       parts.append(
         "Training loss from \(Report.fixed(first.value, decimals: 3)) to "
-          + "\(Report.fixed(last.value, decimals: 3)) (smoothed) over \(last.step) steps")
+          + "\(Report.fixed(last.value, decimals: 3)) over \(last.step) steps")
     }
     if let best = validation.min(by: { $0.value < $1.value }) {
       parts.append("held-out loss best at \(Report.fixed(best.value, decimals: 3)) after step \(best.step)")
@@ -35,6 +35,7 @@ struct LossChart {
   /// The drawing, nil when there is nothing to draw.
   var svg: String? {
     guard let scale = Scale(training + validation) else { return nil }
+    let points = Self.thinned(Self.smoothed(training).filter(\.value.isFinite))
     var parts: [String] = []
     for value in scale.valueTicks {
       let y = Self.number(scale.y(value))
@@ -56,7 +57,7 @@ struct LossChart {
     }
     if training.count > 1 {
       parts.append(line(Self.thinned(training), scale, "raw"))
-      parts.append(line(Self.thinned(Self.smoothed(training)), scale, "training"))
+      parts.append(line(points, scale, "training"))
     }
     if validation.count > 1 { parts.append(line(Self.thinned(validation), scale, "validation")) }
     for point in Self.thinned(validation) {
@@ -80,15 +81,15 @@ struct LossChart {
     return "<polyline class=\"\(style)\" points=\"\(places.joined(separator: " "))\"/>"
   }
 
-  /// An exponential mean with a memory of a twentieth of the run, corrected for its start as Adam's moments are.
+  /// The mean of a tenth of the run around each point, narrowing towards the ends, so that the line does not lag.
   private static func smoothed(_ points: [Report.Point]) -> [Report.Point] {
-    let decay = 1 - 1 / max(Double(points.count) / 20, 1)
-    var mean = 0.0
-    var weight = 0.0
-    return points.map { point in
-      mean = decay * mean + (1 - decay) * point.value
-      weight = decay * weight + (1 - decay)
-      return Report.Point(step: point.step, value: mean / weight)
+    var sums = [0.0]
+    for point in points { sums.append((sums.last ?? 0) + point.value) }
+    let reach = points.count / 20
+    return points.enumerated().map { index, point in
+      let reach = min(reach, index, points.count - 1 - index)
+      let sum = sums[index + reach + 1] - sums[index - reach]
+      return Report.Point(step: point.step, value: sum / Double(2 * reach + 1))
     }
   }
 

@@ -179,7 +179,7 @@ extension Report.Comparison {
     let text =
       switch format {
       case .decimal: Report.fixed(abs(value), decimals: 3)
-      case .percent: Report.fixed(abs(value) * 100, decimals: 1) + " %"
+      case .percent: Report.fixed(abs(value) * 100, decimals: 1) + (signed ? " points" : " %")
       }
     let isZero = !text.contains { $0 != "0" && $0.isNumber } && value.isFinite
     if value < 0, !isZero { return "−" + text }

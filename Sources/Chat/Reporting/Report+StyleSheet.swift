@@ -16,13 +16,14 @@ extension Report {
     h4 { font-size: .8rem; font-weight: 600; color: var(--soft); margin: 0 0 .35rem; display: flex;
       justify-content: space-between; gap: 1rem; }
     .lead { color: var(--soft); margin: .5rem 0 0; max-width: 42rem; }
-    .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1rem; margin: 1.75rem 0 0; }
+    .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1rem; margin: 1.75rem 0 0; }
     .facts dt { color: var(--soft); font-size: .8rem; }
     .facts dd { margin: 0; font-size: 1.35rem; font-weight: 600; letter-spacing: -.01em; font-variant-numeric: tabular-nums; }
     section { background: var(--card); border: 1px solid var(--line); border-radius: 14px;
       padding: 1.4rem 1.5rem; margin: 1.75rem 0 0; }
     table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
     th, td { padding: .6rem .5rem; border-top: 1px solid var(--line); vertical-align: baseline; }
+    th:first-child { padding-left: 0; } td:last-child, th:last-child { padding-right: 0; }
     thead th { border-top: 0; padding-top: 0; color: var(--soft); font-size: .8rem; font-weight: 600; }
     th { text-align: left; font-weight: 500; }
     .comparison td, .comparison thead th:not(:first-child) { text-align: right; white-space: nowrap; }
@@ -34,7 +35,8 @@ extension Report {
     svg { display: block; width: 100%; height: auto; }
     svg text { fill: var(--soft); font-size: 12px; }
     svg .grid { stroke: var(--line); }
-    svg polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; stroke-width: 2.25; }
+    svg polyline { fill: none; stroke-linejoin: round; stroke-linecap: round; stroke-width: 2.25;
+      vector-effect: non-scaling-stroke; }
     svg .raw { stroke: var(--accent); stroke-width: 1; opacity: .35; }
     svg .training { stroke: var(--accent); }
     svg .validation { stroke: var(--second); }
@@ -51,17 +53,18 @@ extension Report {
     .answers { display: grid; grid-template-columns: 1fr 1fr; gap: .75rem; }
     .answers.alone { grid-template-columns: 1fr; }
     .answer { background: var(--page); border-radius: 10px; padding: .75rem .9rem; min-width: 0; }
-    .answer.tuned { box-shadow: inset 3px 0 var(--accent); }
+    .answer.tuned { border-left: 3px solid var(--accent); border-radius: 3px 10px 10px 3px; }
     .answer p { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .93rem; }
     .reference { color: var(--soft); font-size: .85rem; margin: .6rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
     .reference span { font-weight: 600; }
+    .recipe tr:first-child > * { border-top: 0; padding-top: 0; }
     .recipe th { width: 40%; color: var(--soft); font-weight: 400; }
     .recipe td { overflow-wrap: anywhere; }
     ul { margin: 0; padding-left: 1.2rem; } li { overflow-wrap: anywhere; }
     footer { max-width: 54rem; margin: 0 auto; padding: 1.25rem 1.25rem 2.5rem; color: var(--soft); font-size: .8rem; }
     @media (max-width: 38rem) {
       main { padding-top: 1.5rem; } section { padding: 1.1rem 1rem; margin-top: 1.1rem; }
-      .answers { grid-template-columns: 1fr; }
+      .answers { grid-template-columns: 1fr; } svg text { font-size: 19px; }
       .comparison thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
       .comparison tr { display: grid; grid-template-columns: repeat(3, 1fr); border-top: 1px solid var(--line); padding: .6rem 0; }
       .comparison tr:first-child { border-top: 0; padding-top: 0; }
