@@ -44,11 +44,13 @@ struct ByteReader: ~Escapable {
       return String(copying: try UTF8Span(validating: bytes.extracting(offset..<end)))
     } catch {
       throw malformed(
-        "is damaged: \(what) is not valid UTF-8", found: "\(error.kind) at byte \(offset + error.byteOffsets.lowerBound)")
+        "is damaged: \(what) is not valid UTF-8",
+        found: "\(error.kind) at byte \(offset + error.byteOffsets.lowerBound)")
     }
   }
 
-  /// The number of items that follow, checked against the bytes that are left before anyone allocates.
+  /// The number of items that follow, checked against the bytes that are left before anyone
+  /// allocates.
   ///
   /// - Parameters:
   ///   - what: What is counted, for errors.

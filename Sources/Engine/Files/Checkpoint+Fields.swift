@@ -129,8 +129,8 @@ extension Checkpoint {
     return value
   }
 
-  /// The integer called `key`, which must lie in `range`: a count or width is checked where it is read,
-  /// before anything is multiplied or allocated by it.
+  /// The integer called `key`, which must lie in `range`: a count or width is checked where it is
+  /// read, before anything is multiplied or allocated by it.
   ///
   /// - Throws: `CheckpointError` if it is missing, not an integer or out of range.
   public func integer(

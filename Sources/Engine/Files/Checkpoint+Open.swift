@@ -23,7 +23,9 @@ extension Checkpoint {
     let ggufs = names.filter { $0.hasSuffix(".gguf") }.sorted()
     let (found, advice): (String?, String)
     if names.contains("adapter_config.json") {
-      (found, advice) = ("a PEFT adapter", "Give the base model's path and load the adapter onto it")
+      (found, advice) = (
+        "a PEFT adapter", "Give the base model's path and load the adapter onto it"
+      )
     } else if let first = ggufs.first {
       let list = ggufs.prefix(5).map { printable($0) }.joined(separator: ", ")
       (found, advice) = (list, "Give the file's path: \(printable(joined(path, first)))")

@@ -1,10 +1,12 @@
-/// A model's files, whichever form they come in: what model families read their settings and weights from.
+/// A model's files, whichever form they come in: what model families read their settings and
+/// weights from.
 ///
-/// Opening reads and checks headers only; weights stay in the mapped files. Every `StoredTensor` handed
-/// out keeps its file mapped by itself.
+/// Opening reads and checks headers only; weights stay in the mapped files. Every `StoredTensor`
+/// handed out keeps its file mapped by itself.
 ///
-/// Keys are the source's own: `llama.block_count` in a GGUF file, `num_hidden_layers` in `config.json`,
-/// with dots between levels (`rope_parameters.rope_theta`). A JSON `null` counts as absent.
+/// Keys are the source's own: `llama.block_count` in a GGUF file, `num_hidden_layers` in
+/// `config.json`, with dots between levels (`rope_parameters.rope_theta`). A JSON `null` counts as
+/// absent.
 public final class Checkpoint: Sendable {
   /// Where the model comes from.
   public enum Source: Sendable {

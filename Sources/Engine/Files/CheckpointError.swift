@@ -1,7 +1,7 @@
 /// A model's file cannot be used: what, where, what was expected, what was found, what to do.
 ///
-///     Qwen3-0.6B.gguf: tensor blk.3.attn_q.weight has the wrong shape: expected [1024, 1024], found
-///     [2048, 1024]. The file is damaged or belongs to another model.
+///     Qwen3-0.6B.gguf: tensor blk.3.attn_q.weight has the wrong shape: expected [1024, 1024],
+///     found [2048, 1024]. The file is damaged or belongs to another model.
 public struct CheckpointError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The class of failure, for programs that must tell them apart.
   public enum Kind: Sendable, Equatable {

@@ -1,7 +1,8 @@
 /// The layout of a tensor type of GGUF files: how many elements a block holds, in how many bytes.
 ///
-/// This table also knows types that Hearth cannot compute with, so that a file holding one still opens
-/// and the tensor that has it is named. What can be computed with is `CKernels`' `hearth_format_for`.
+/// This table also knows types that Hearth cannot compute with, so that a file holding one still
+/// opens and the tensor that has it is named. What can be computed with is `CKernels`'
+/// `hearth_format_for`.
 ///
 /// Numbers and sizes: ggml, `enum ggml_type` and its block structures (github.com/ggml-org/ggml,
 /// `include/ggml.h`, `src/ggml-common.h`).
@@ -12,7 +13,8 @@ public struct GGMLType: Sendable, Equatable {
   public let name: String
   /// Elements in a block; a row holds a whole number of blocks.
   public let blockElements: Int
-  /// Bytes in a block; 0 if the type has no known layout (it was withdrawn, or is newer than Hearth).
+  /// Bytes in a block; 0 if the type has no known layout (it was withdrawn, or is newer than
+  /// Hearth).
   public let blockBytes: Int
 
   /// The type with this number. Unknown and withdrawn ones have no `blockBytes`.

@@ -1,9 +1,10 @@
 /// A GGUF checkpoint: its metadata, and where each tensor lies in the mapped file.
 ///
-/// Versions 2 and 3, little-endian. Everything a file announces is checked against what it holds before
-/// it is believed: counts and lengths against the bytes left, shapes against overflow and block sizes,
-/// tensor ranges against the file and each other. A tensor of a type whose layout is unknown does not
-/// keep the file from opening, as other tensors may be all that is wanted; using that tensor is the error.
+/// Versions 2 and 3, little-endian. Everything a file announces is checked against what it holds
+/// before it is believed: counts and lengths against the bytes left, shapes against overflow and
+/// block sizes, tensor ranges against the file and each other. A tensor of a type whose layout is
+/// unknown does not keep the file from opening, as other tensors may be all that is wanted; using
+/// that tensor is the error.
 ///
 /// Format: ggml-org, "GGUF" (github.com/ggml-org/ggml, docs/gguf.md).
 public final class GGUFFile: Sendable {
@@ -37,7 +38,8 @@ public final class GGUFFile: Sendable {
 
   /// Opens and checks the file at `path`, without reading tensor data.
   ///
-  /// - Throws: `CheckpointError` naming the key, tensor or byte where the file cannot be read or believed.
+  /// - Throws: `CheckpointError` naming the key, tensor or byte where the file cannot be read or
+  ///   believed.
   public convenience init(path: String) throws(CheckpointError) {
     try self.init(SharedMapping(path: path))
   }

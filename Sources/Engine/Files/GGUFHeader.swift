@@ -8,7 +8,8 @@ struct GGUFHeader {
 
   /// "GGUF", little-endian.
   static let magic: UInt32 = 0x4655_4747
-  /// Arrays of arrays deeper than this are refused: no writer makes them, and each level costs stack.
+  /// Arrays of arrays deeper than this are refused: no writer makes them, and each level costs
+  /// stack.
   static let maximumNesting = 4
   /// ggml's limit on a tensor's dimensions.
   static let maximumDimensionCount: UInt32 = 4
@@ -231,7 +232,8 @@ struct GGUFHeader {
     var product = 1
     for _ in 0..<count {
       let dimension: UInt64 = try reader.read(what: "its dimensions")
-      // An empty dimension must not hide that the others overflow, in whichever order they are multiplied.
+      // An empty dimension must not hide that the others overflow, in whichever order they are
+      // multiplied.
       let (elements, overflow) = product.multipliedReportingOverflow(
         by: max(1, Int(truncatingIfNeeded: dimension)))
       guard let size = Int(exactly: dimension), !overflow else {

@@ -24,7 +24,9 @@ enum JSONFile {
     var names: [String] = []
     while let entry = unsafe readdir(folder) {
       let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+        unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) {
+          unsafe String(cString: $0)
+        }
       }
       if name != ".", name != ".." { names.append(name) }
     }
@@ -33,7 +35,8 @@ enum JSONFile {
 
   /// The object in the file at `path`.
   ///
-  /// - Throws: `CheckpointError` if it cannot be read, is larger than allowed, or is not a JSON object.
+  /// - Throws: `CheckpointError` if it cannot be read, is larger than allowed, or is not a JSON
+  ///   object.
   static func readObject(
     _ path: String, maximumByteCount: Int
   ) throws(CheckpointError) -> JSONObject {

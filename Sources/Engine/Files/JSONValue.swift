@@ -1,7 +1,8 @@
 /// A JSON value, objects in the order of the file.
 ///
-/// Foundation's reader keeps the last of two equal names without a word, and a name that comes twice is
-/// how a safetensors header hides a tensor; it also cannot tell `1` from `true` afterwards.
+/// Foundation's reader keeps the last of two equal names without a word, and a name that comes
+/// twice is how a safetensors header hides a tensor; it also cannot tell `1` from `true`
+/// afterwards.
 package enum JSONValue: Sendable, Equatable {
   case null
   case bool(Bool)

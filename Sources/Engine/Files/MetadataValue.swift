@@ -69,8 +69,8 @@ public enum MetadataValue: Sendable, Equatable {
 
 /// An array in a GGUF file's metadata: many values of one type.
 ///
-/// One case a type, so that a vocabulary's hundred thousand scores are an array of `Float` and not of
-/// boxed values: a hostile file cannot make memory grow to a multiple of its own size.
+/// One case a type, so that a vocabulary's hundred thousand scores are an array of `Float` and not
+/// of boxed values: a hostile file cannot make memory grow to a multiple of its own size.
 public enum MetadataArray: Sendable, Equatable {
   case uint8([UInt8])
   case int8([Int8])

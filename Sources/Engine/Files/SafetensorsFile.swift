@@ -82,7 +82,8 @@ public final class SafetensorsFile: Sendable {
 
   /// Opens and checks the file at `path`, without reading tensor data.
   ///
-  /// - Throws: `CheckpointError` naming the tensor or byte where the file cannot be read or believed.
+  /// - Throws: `CheckpointError` naming the tensor or byte where the file cannot be read or
+  ///   believed.
   public init(path: String) throws(CheckpointError) {
     self.path = path
     mapping = try SharedMapping(path: path)
@@ -97,12 +98,14 @@ public final class SafetensorsFile: Sendable {
 
   /// The tensor called `name`, nil if there is none.
   ///
-  /// - Throws: `CheckpointError` if its type is one that GGUF, and so the engine, has no number for.
+  /// - Throws: `CheckpointError` if its type is one that GGUF, and so the engine, has no number
+  ///   for.
   public func tensorIfPresent(_ name: String) throws(CheckpointError) -> StoredTensor? {
     guard let entry = entry(name) else { return nil }
     guard let type = entry.type.ggmlType else {
       throw CheckpointError(
-        .unsupported, file: path, place: .tensor(name), "has a type that Hearth does not compute with",
+        .unsupported, file: path, place: .tensor(name),
+        "has a type that Hearth does not compute with",
         expected: "F32, F16 or BF16", found: entry.type.rawValue,
         advice: "Convert the model to BF16")
     }

@@ -137,7 +137,8 @@ struct SafetensorsHeader {
         expected: "\(range[1]) bytes of data", found: "\(dataByteCount)")
     }
     guard let byteCount = byteCount(shape, type) else {
-      throw malformed("has an impossible shape", expected: "fewer than 2^63 bytes", found: "\(shape)")
+      throw malformed(
+        "has an impossible shape", expected: "fewer than 2^63 bytes", found: "\(shape)")
     }
     guard byteCount == range[1] - range[0] else {
       throw malformed(

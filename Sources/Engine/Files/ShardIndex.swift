@@ -7,7 +7,8 @@ struct ShardIndex {
 
   /// Reads the index at `path`.
   ///
-  /// - Throws: `CheckpointError` if it has no usable `weight_map`, or names a file outside its folder.
+  /// - Throws: `CheckpointError` if it has no usable `weight_map`, or names a file outside its
+  ///   folder.
   init(path: String, maximumByteCount: Int) throws(CheckpointError) {
     let index = try JSONFile.readObject(path, maximumByteCount: maximumByteCount)
     guard case .object(let map)? = index["weight_map"] else {
@@ -35,8 +36,8 @@ struct ShardIndex {
     entries = names.compactMap { name in positions[name.shard].map { (name.tensor, $0) } }
   }
 
-  /// A shard is a plain file name beside the index. Anything else could make Hearth read, and an export
-  /// later publish, a file the person never meant.
+  /// A shard is a plain file name beside the index. Anything else could make Hearth read, and an
+  /// export later publish, a file the person never meant.
   private static func check(
     _ shard: String, tensor: String, path: String
   ) throws(CheckpointError) {

@@ -87,7 +87,9 @@ struct GGUFBytes {
     set(key, type: 8) { $0.append(string: text) }
   }
 
-  mutating func set(_ key: String, uint32 value: UInt32) { set(key, type: 4) { $0.append(integer: value) } }
+  mutating func set(_ key: String, uint32 value: UInt32) {
+    set(key, type: 4) { $0.append(integer: value) }
+  }
 
   /// The bytes before the tensor data, without padding.
   var header: [UInt8] {
