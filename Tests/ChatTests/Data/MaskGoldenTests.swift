@@ -12,19 +12,19 @@ struct MaskGoldenTests {
     let mask: [Int]
   }
 
-  /// The fixture's template.
-  private let renderer = ClosureRenderer { turns, prompt in
-    var text = turns.first?.role == .system ? "" : "<|im_start|>system\nBe kind.<|im_end|>\n"
-    for turn in turns {
-      text += "<|im_start|>\(turn.role.rawValue)\n\(turn.content)<|im_end|>\n"
-    }
-    return text + (prompt ? "<|im_start|>assistant\n" : "")
-  }
+  /// The fixture's template without the marks.
+  private let template = """
+    {% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}\
+    {{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}{% endif %}\
+    {{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}\
+    {% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}
+    """
 
   @Test func masksEqualTransformers() throws {
     let tokenizer = try Tokenizer(tokenizerJSON: Fixture.url("data/tokenizer.json"))
     var tokens = MaskingTokens(tokenizer)
     tokens.stops = [2]
+    let renderer = ChatTemplateRenderer(try ChatTemplate(template), now: .distantPast)
     let maker = ExampleTokenizer(renderer: renderer, tokens: tokens) {
       tokenizer.encode($0, special: true)
     }

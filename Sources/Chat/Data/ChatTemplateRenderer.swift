@@ -1,0 +1,30 @@
+public import Foundation
+public import Tokenizers
+
+/// Renders training conversations through the model's own chat template, the one serving uses.
+public struct ChatTemplateRenderer: ConversationRenderer {
+  private let template: ChatTemplate
+  private let now: Date
+
+  /// A renderer through `template`.
+  ///
+  /// - Parameter now: what templates that write the date take as today: one moment for a whole run, or rendering twice
+  ///   over midnight would not give one text.
+  public init(_ template: ChatTemplate, now: Date) {
+    self.template = template
+    self.now = now
+  }
+
+  /// Renders `turns`.
+  ///
+  /// - Throws: `TemplateError`.
+  public func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> String {
+    try template.render(
+      messages: turns.map(ChatMessage.init), addGenerationPrompt: addGenerationPrompt, now: now)
+  }
+}
+
+extension ChatMessage {
+  /// A turn as templates see it.
+  public init(_ turn: Turn) { self.init(role: turn.role.rawValue, content: turn.content) }
+}
