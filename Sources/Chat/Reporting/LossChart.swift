@@ -81,15 +81,15 @@ struct LossChart {
     return "<polyline class=\"\(style)\" points=\"\(places.joined(separator: " "))\"/>"
   }
 
-  /// The mean of a tenth of the run around each point, narrowing towards the ends, so that the line does not lag.
+  /// The mean of a tenth of the run around each point, of what there is of it at the ends, so that the line does not lag.
   private static func smoothed(_ points: [Report.Point]) -> [Report.Point] {
     var sums = [0.0]
     for point in points { sums.append((sums.last ?? 0) + point.value) }
     let reach = points.count / 20
     return points.enumerated().map { index, point in
-      let reach = min(reach, index, points.count - 1 - index)
-      let sum = sums[index + reach + 1] - sums[index - reach]
-      return Report.Point(step: point.step, value: sum / Double(2 * reach + 1))
+      let first = max(index - reach, 0)
+      let end = min(index + reach + 1, points.count)
+      return Report.Point(step: point.step, value: (sums[end] - sums[first]) / Double(end - first))
     }
   }
 
