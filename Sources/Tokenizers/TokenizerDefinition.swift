@@ -1,12 +1,14 @@
 /// What every kind of tokenizer file comes down to, before it is made fast.
 struct TokenizerDefinition {
   /// More ids than any vocabulary has; a damaged file must not have us allocate for more.
-  static let highestID = (1 << 24) - 1
+  static let highestID = (1 << 22) - 1
 
   /// The file, for messages.
   var source: String
   /// Each id's spelling in the byte-level alphabet; nil where an id has none.
   var vocabulary: [String?]
+  /// Ids by spelling, once the vocabulary is checked.
+  private(set) var spellings = ByteStringTable(capacity: 0)
   var merges = MergeTable(capacity: 0)
   var addedTokens: [AddedToken] = []
   var steps: [PreTokenizer.Step]
@@ -20,12 +22,11 @@ struct TokenizerDefinition {
   var suffix: [Int32] = []
   var specialTokens = SpecialTokens()
 
-  /// Spellings by id and ids by spelling.
+  /// Makes ids findable by spelling.
   ///
+  /// - Parameter place: where in the file an id's spelling stands.
   /// - Throws: if two ids have the same spelling.
-  func spellings(
-    _ place: (Int) -> String
-  ) throws(TokenizerError) -> ByteStringTable {
+  mutating func indexSpellings(_ place: (Int) -> String) throws(TokenizerError) {
     var table = ByteStringTable(capacity: vocabulary.count)
     for (id, spelling) in vocabulary.enumerated() {
       let text = spelling ?? ""
@@ -35,14 +36,17 @@ struct TokenizerDefinition {
           problem: "the token \"\(text)\" of id \(id) is that of id \(other) too")
       }
     }
-    return table
+    spellings = table
   }
+
+  /// The id of the token spelled `content` in the vocabulary, or nil.
+  func id(ofSpelling content: String) -> Int32? { spellings.number(of: Array(content.utf8)) }
 
   /// Adds the merge of the tokens spelled `left` and `right`.
   ///
   /// - Throws: if either or both together are no tokens.
   mutating func insertMerge(
-    _ left: Substring, _ right: Substring, rank: Int, spellings: ByteStringTable,
+    _ left: Substring, _ right: Substring, rank: Int,
     place: @autoclosure () -> String
   ) throws(TokenizerError) {
     var ids: [Int32] = []

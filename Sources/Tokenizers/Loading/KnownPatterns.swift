@@ -16,8 +16,7 @@ enum KnownPatterns {
     switch regularExpression {
     case "'s|'t|'re|'ve|'m|'ll|'d" + gpt2Rest, "'(?:[sdmt]|ll|ve|re)" + gpt2Rest: .gpt2
     case llama3Contractions + llama3Middle + #"\p{N}{1,3}"# + llama3Rest,
-      cl100k + #"|\s*[\r\n]|\s+(?!\S)|\s+"#, cl100k + #"|\s*[\r\n]|\s+(?!\S)|\s"#,
-      cl100k + #"|\s++$|\s*[\r\n]|\s+(?!\S)|\s"#:
+      cl100k + #"|\s*[\r\n]|\s+(?!\S)|\s+"#, cl100k + #"|\s*[\r\n]|\s+(?!\S)|\s"#:
       .llama3(digitCount: 3)
     case llama3Contractions + llama3Middle + #"\p{N}"# + llama3Rest: .llama3(digitCount: 1)
     case #"\p{N}{1,3}"#: .numbers(together: 3)
@@ -27,13 +26,28 @@ enum KnownPatterns {
     }
   }
 
-  /// What `tokenizer.ggml.pre` of a GGUF file means.
-  static func steps(ggufName: String) -> [PreTokenizer.Step]? {
+  /// What the name of a pattern in a GGUF file stands for.
+  struct Recipe {
+    var steps: [PreTokenizer.Step]
+    var normalizer = Normalizer.none
+    /// Whether words that are tokens are not merged.
+    var ignoresMerges = false
+    /// Whether a text begins with the beginning of sequence if the file does not say.
+    var addsBeginning = false
+  }
+
+  /// What `tokenizer.ggml.pre` of a GGUF file means, down to the settings of the original
+  /// `tokenizer.json` that GGUF has no key for.
+  static func recipe(ggufName: String) -> Recipe? {
     switch ggufName {
-    case "gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe": [.gpt2]
-    case "smollm", "starcoder", "refact", "command-r", "codeshell": [.digits(alone: true), .gpt2]
-    case "llama-bpe", "llama3", "llama-v3", "dbrx", "smaug-bpe": [.llama3(digitCount: 3)]
-    case "qwen2", "deepseek-r1-qwen", "stablelm2": [.llama3(digitCount: 1)]
+    case "gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe": Recipe(steps: [.gpt2])
+    case "smollm", "starcoder", "refact", "command-r", "codeshell":
+      Recipe(steps: [.digits(alone: true), .gpt2])
+    case "llama-bpe", "llama3", "llama-v3":
+      Recipe(steps: [.llama3(digitCount: 3)], ignoresMerges: true, addsBeginning: true)
+    case "dbrx", "smaug-bpe": Recipe(steps: [.llama3(digitCount: 3)])
+    case "qwen2": Recipe(steps: [.llama3(digitCount: 1)], normalizer: .composed)
+    case "deepseek-r1-qwen": Recipe(steps: [.llama3(digitCount: 1)])
     default: nil
     }
   }

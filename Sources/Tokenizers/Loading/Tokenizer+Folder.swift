@@ -18,8 +18,8 @@ extension Tokenizer {
 extension TokenizerDefinition {
   /// Takes over what the other files of a folder say.
   mutating func apply(_ configuration: TokenizerConfiguration) throws(TokenizerError) {
-    for token in configuration.addedTokens where !addedTokens.contains(where: { $0.id == token.id })
-    {
+    let known = Set(addedTokens.map(\.id))
+    for token in configuration.addedTokens where !known.contains(token.id) {
       let spelling = vocabulary.indices.contains(Int(token.id)) ? vocabulary[Int(token.id)] : nil
       if let spelling, !spelling.utf8.elementsEqual(token.content.utf8) {
         throw TokenizerError(
@@ -64,7 +64,6 @@ extension TokenizerDefinition {
     if let token = addedTokens.first(where: { $0.content.utf8.elementsEqual(content.utf8) }) {
       return token.id
     }
-    return vocabulary.firstIndex { $0?.utf8.elementsEqual(content.utf8) ?? false }
-      .map { Int32($0) }
+    return id(ofSpelling: content)
   }
 }

@@ -14,7 +14,7 @@ extension Tokenizer {
     }
     // Files from before the key existed all are of GPT-2's pattern.
     let pre = gguf.pre ?? "gpt-2"
-    guard let steps = KnownPatterns.steps(ggufName: pre) else {
+    guard let recipe = KnownPatterns.recipe(ggufName: pre) else {
       throw TokenizerError(
         source: Self.ggufSource, place: "tokenizer.ggml.pre",
         problem: "unknown pre-tokenizer \"\(pre)\"",
@@ -31,8 +31,10 @@ extension Tokenizer {
           "expected at most \(TokenizerDefinition.highestID + 1), found \(gguf.tokens.count)")
     }
     var definition = TokenizerDefinition(
-      source: Self.ggufSource, vocabulary: gguf.tokens, steps: steps)
-    let spellings = try definition.spellings { "tokenizer.ggml.tokens[\($0)]" }
+      source: Self.ggufSource, vocabulary: gguf.tokens, steps: recipe.steps)
+    definition.normalizer = recipe.normalizer
+    definition.ignoresMerges = recipe.ignoresMerges
+    try definition.indexSpellings { "tokenizer.ggml.tokens[\($0)]" }
     definition.merges = MergeTable(capacity: gguf.merges.count)
     for (rank, merge) in gguf.merges.enumerated() {
       let parts = merge.split(separator: " ", omittingEmptySubsequences: false)
@@ -42,12 +44,13 @@ extension Tokenizer {
           problem: "expected two tokens joined by one space, found \"\(merge)\"")
       }
       try definition.insertMerge(
-        parts[0], parts[1], rank: rank, spellings: spellings,
+        parts[0], parts[1], rank: rank,
         place: "tokenizer.ggml.merges[\(rank)]")
     }
     definition.specialTokens = try Self.specialTokens(gguf)
     definition.addedTokens = try Self.addedTokens(gguf, definition.specialTokens)
-    if let beginning = gguf.beginningOfSequence, gguf.addBeginningOfSequence == true {
+    if let beginning = gguf.beginningOfSequence, gguf.addBeginningOfSequence ?? recipe.addsBeginning
+    {
       definition.prefix = [beginning]
     }
     if let end = gguf.endOfSequence, gguf.addEndOfSequence == true { definition.suffix = [end] }

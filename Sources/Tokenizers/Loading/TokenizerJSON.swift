@@ -60,11 +60,11 @@ struct TokenizerJSON {
     }
     definition.fusesUnknown = try model.boolean("fuse_unk", or: false)
     definition.ignoresMerges = try model.boolean("ignore_merges", or: false)
-    let spellings = try readVocabulary(try model.required("vocab"), into: &definition)
-    try readMerges(try model.required("merges"), spellings: spellings, into: &definition)
+    try readVocabulary(try model.required("vocab"), into: &definition)
+    try readMerges(try model.required("merges"), into: &definition)
     if let unknown = try model.optional("unk_token") {
       let content = try unknown.string()
-      definition.unknown = spellings.number(of: Array(content.utf8))
+      definition.unknown = definition.id(ofSpelling: content)
       guard definition.unknown != nil || content.isEmpty else {
         throw unknown.fault("\"\(content)\" is not in the vocabulary")
       }
@@ -74,7 +74,7 @@ struct TokenizerJSON {
 
   private func readVocabulary(
     _ field: JSONField, into definition: inout TokenizerDefinition
-  ) throws(TokenizerError) -> ByteStringTable {
+  ) throws(TokenizerError) {
     let members = try field.members()
     guard !members.isEmpty else { throw field.fault("the vocabulary is empty") }
     var vocabulary = [String?](repeating: nil, count: members.count)
@@ -95,11 +95,11 @@ struct TokenizerJSON {
       vocabulary[id] = member.key
     }
     definition.vocabulary = vocabulary
-    return try definition.spellings { "\(field.place)[\"\(vocabulary[$0] ?? "")\"]" }
+    try definition.indexSpellings { "\(field.place)[\"\(vocabulary[$0] ?? "")\"]" }
   }
 
   private func readMerges(
-    _ field: JSONField, spellings: ByteStringTable, into definition: inout TokenizerDefinition
+    _ field: JSONField, into definition: inout TokenizerDefinition
   ) throws(TokenizerError) {
     guard case .array(let merges) = field.value else {
       throw field.fault("expected an array, found \(field.value.kind)")
@@ -119,7 +119,7 @@ struct TokenizerJSON {
           problem: "expected two tokens, as \"a b\" or [\"a\", \"b\"], found \(merge.kind)")
       }
       try definition.insertMerge(
-        parts[0], parts[1], rank: rank, spellings: spellings, place: "\(field.place)[\(rank)]")
+        parts[0], parts[1], rank: rank, place: "\(field.place)[\(rank)]")
     }
   }
 
@@ -146,9 +146,7 @@ struct TokenizerJSON {
           throw idField.fault(
             "the id \(id) of \"\(content)\" is that of \"\(spelling)\" in the vocabulary")
         }
-      } else if let other = vocabulary.firstIndex(where: {
-        $0?.utf8.elementsEqual(content.utf8) ?? false
-      }) {
+      } else if let other = definition.id(ofSpelling: content) {
         throw idField.fault("\"\(content)\" has the id \(other) in the vocabulary, not \(id)")
       }
       added.append(try AddedToken(id: Int32(id), content: content, flags: token))

@@ -45,4 +45,20 @@ import Tokenizers
     #expect(tokenizer.encode("<|im_end|>", special: true) == [2])
     #expect(tokenizer.sequencePrefix == [1])
   }
+
+  @Test func llama3IgnoresMergesAndBeginsTexts() throws {
+    // No merges lead to "hello" here; of words that are tokens Llama 3 takes the token at once.
+    for (pre, count) in [("llama-bpe", 1), ("dbrx", 5)] {
+      var vocabulary = SmallVocabulary.gguf(pre: pre)
+      vocabulary.merges = []
+      let tokenizer = try Tokenizer(gguf: vocabulary)
+      #expect(tokenizer.encode("hello").count == count)
+      #expect(tokenizer.sequencePrefix == (pre == "llama-bpe" ? [1] : []))
+    }
+  }
+
+  @Test func qwen2Composes() throws {
+    let tokenizer = try Tokenizer(gguf: SmallVocabulary.gguf(pre: "qwen2"))
+    #expect(tokenizer.encode("e\u{301}") == tokenizer.encode("\u{E9}"))
+  }
 }
