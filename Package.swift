@@ -23,7 +23,9 @@ let package = Package(
     .library(name: "Engine", targets: ["Engine"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
+    .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
   ],
   targets: [
     // C kernels are optimised in debug builds too, or `swift test` would take minutes per forward pass.
@@ -37,7 +39,12 @@ let package = Package(
       ]),
     .target(name: "Engine", dependencies: ["CKernels"], swiftSettings: memory),
     .target(name: "Tokenizers", swiftSettings: swift),
-    .target(name: "Chat", dependencies: ["Engine", "Tokenizers"], swiftSettings: swift),
+    .target(
+      name: "Chat",
+      dependencies: [
+        "Engine", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"), "Yams",
+      ],
+      swiftSettings: swift),
     .executableTarget(
       name: "hearth",
       dependencies: [

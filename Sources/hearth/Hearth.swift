@@ -12,7 +12,9 @@ struct Hearth: AsyncParsableCommand {
         hearth pull smollm2
         hearth chat smollm2
       """,
-    subcommands: [Generate.self, Tokenize.self, Score.self])
+    subcommands: [
+      Pull.self, List.self, Show.self, Remove.self, Generate.self, Finetune.self, Evaluate.self, Tokenize.self, Score.self,
+    ])
 
   /// Runs the command; failures end with status 1 and a message, wrong usage with 64.
   static func main() async {

@@ -8,11 +8,7 @@ public enum TextLayer {
   ///
   /// - Throws: As `ChatModel.open`.
   public static func tokenizer(at path: String) throws -> Tokenizer {
-    if let run = try TunedModel(ifRunFolder: path), run.method != "full" {
-      return try tokenizer(at: run.base)
-    } else if let run = try TunedModel(ifRunFolder: path), let checkpoint = run.checkpointPath {
-      return try tokenizer(at: checkpoint)
-    }
+    if let run = try TunedModel(ifRunFolder: path) { return try tokenizer(at: run.base) }
     let name = URL(filePath: path).lastPathComponent
     if name.hasSuffix(".json") { return try Tokenizer(tokenizerJSON: URL(filePath: path)) }
     let checkpoint = try Checkpoint.open(path)

@@ -61,15 +61,18 @@ public struct TunedModel: Codable, Sendable, Equatable {
       throw RunError(
         "\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
     }
-    if method == "full" {
-      return try ChatModel.open(path: checkpointPath, name: name, precision: precision, pool: pool)
-    }
     guard FileManager.default.fileExists(atPath: base) else {
       throw RunError(
         "\(folder): was trained on \(baseName) at \(base), which is not there any more: put it back or pull it again")
     }
     let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool)
     try model.fingerprint.require(fingerprint, of: folder, base: baseName)
+    guard method == "lora" else {
+      try model.engine.readParameters(from: checkpointPath)
+      return ChatModel(
+        name: name, engine: model.engine, tokenizer: model.tokenizer, template: model.template, adapter: nil,
+        endTokens: model.endTokens)
+    }
     let adapter = try PEFTAdapter.read(checkpointPath, for: model.engine)
     return model.with(adapter: adapter, name: name)
   }

@@ -59,3 +59,13 @@ extension ParameterName {
     return ParameterName(gguf: drop(gguf), huggingFace: drop(huggingFace))
   }
 }
+
+extension LanguageModel {
+  /// The targets that belong to attention, by the Hugging Face path.
+  public var attentionTargets: [String] {
+    var seen: Set<String> = []
+    return linears.filter { $0.weight.name.huggingFace.contains("attn") }.map(\.targetName).filter {
+      seen.insert($0).inserted
+    }
+  }
+}

@@ -13,14 +13,13 @@ extension Pass {
   ///   - head: `[vocabulary, width]`.
   ///   - targets: The token that follows each position.
   ///   - scale: 1 / number of supervised tokens in the whole optimiser step.
-  /// - Returns: Σ_t −log p(target[t]), unscaled.
-  func crossEntropy(_ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float) -> Double {
+  /// - Returns: −log p(target[t]) for each row, unscaled.
+  func crossEntropy(_ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float) -> [Float] {
     precondition(hidden.rows == targets.count, "\(targets.count) targets for \(hidden.rows) rows")
     let (width, vocabulary, chunkRows) = (head.inputs, head.outputs, 128)
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
-    var total = 0.0
-    var losses = [Float](repeating: 0, count: chunkRows)
+    var losses = [Float](repeating: 0, count: hidden.rows)
     unsafe head.weight.withFloat32(workspace, pool) { weight in
       for start in stride(from: 0, to: hidden.rows, by: chunkRows) {
         let rows = min(chunkRows, hidden.rows - start)
@@ -30,11 +29,13 @@ extension Pass {
           pool.pointer, false, true, rows, vocabulary, width, states, width, weight, width, logits.data,
           vocabulary, false)
         unsafe targets.withUnsafeBufferPointer { targets in
-          guard let base = targets.baseAddress else { return }
-          unsafe hearth_cross_entropy(
-            pool.pointer, &losses, logits.data, base + start, rows, vocabulary, needsGradient ? scale : 0)
+          unsafe losses.withUnsafeMutableBufferPointer { losses in
+            guard let targets = targets.baseAddress, let losses = losses.baseAddress else { return }
+            unsafe hearth_cross_entropy(
+              pool.pointer, losses + start, logits.data, targets + start, rows, vocabulary,
+              needsGradient ? scale : 0)
+          }
         }
-        total += losses[0..<rows].reduce(0.0) { $0 + Double($1) }
         if let gradient {
           unsafe hearth_sgemm(
             pool.pointer, false, false, rows, width, vocabulary, logits.data, vocabulary, weight, width,
@@ -48,7 +49,7 @@ extension Pass {
       }
     }
     if let gradient, let tape { tape.record { hidden.gradient = gradient } }
-    return total
+    return losses
   }
 
   /// Rows of logits become rows of log-probabilities, in place.

@@ -117,12 +117,24 @@ public final class LanguageModel {
     }
   }
 
-  /// Sum of −log p over supervised tokens of a batch, without gradients.
-  public func loss(_ batch: TrainingBatch, adapter: Adapter? = nil) -> Double {
+  /// Sum of −log p over the supervised tokens of each sequence of a batch, without gradients.
+  ///
+  /// - Parameter precision: f32, as training computes it, unless said otherwise.
+  public func losses(
+    _ batch: TrainingBatch, adapter: Adapter? = nil, precision: Precision = .reference
+  ) -> [Double] {
+    var sums = [Double](repeating: 0, count: batch.sequenceCount)
+    guard !batch.targets.isEmpty else { return sums }
     let pass = Pass(
       packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
     let hidden = architecture.hiddenStates(batch.tokens, pass)
-    return pass.crossEntropy(
+    let losses = pass.crossEntropy(
       pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0)
+    var sequence = 0
+    for (row, loss) in zip(batch.supervisedRows, losses) {
+      while row >= Int(batch.starts[sequence + 1]) { sequence += 1 }
+      sums[sequence] += Double(loss)
+    }
+    return sums
   }
 }

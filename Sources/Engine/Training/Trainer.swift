@@ -68,11 +68,11 @@ public final class Trainer {
       packed: batch.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
       precision: .reference, tape: tape, dropout: DropoutSource(seed: settings.seed, step: index))
     let hidden = model.architecture.hiddenStates(batch.tokens, pass)
-    let loss = pass.crossEntropy(
+    let losses = pass.crossEntropy(
       pass.select(batch.supervisedRows, of: hidden), model.architecture.head, targets: batch.targets,
       scale: scale)
     tape.backward()
-    return loss
+    return losses.reduce(0.0) { $0 + Double($1) }
   }
 
   /// One optimiser step over batches whose gradients are added up.

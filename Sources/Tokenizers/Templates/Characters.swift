@@ -74,22 +74,22 @@ extension String {
   /// Python's `upper`.
   var pythonUppercase: String { uppercased() }
 
-  /// Python's `lower`: a capital sigma that ends a word becomes a final sigma.
+  /// Python's `lower`.
   var pythonLowercase: String {
     guard unicodeScalars.contains("\u{3A3}") else { return lowercased() }
     let scalars = Array(unicodeScalars)
-    var result = ""
-    for (index, scalar) in scalars.enumerated() {
-      guard scalar == "\u{3A3}" else {
-        result += scalar.properties.lowercaseMapping
-        continue
-      }
-      let before = scalars[..<index].last { !$0.properties.isCaseIgnorable }
-      let after = scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }
-      let isFinal = (before?.isPythonCased ?? false) && !(after?.isPythonCased ?? false)
-      result += isFinal ? "\u{3C2}" : "\u{3C3}"
-    }
-    return result
+    return scalars.indices.map { Self.lowercase($0, of: scalars) }.joined()
+  }
+
+  /// The lower case of the character at `index`: a capital sigma that ends a word becomes a final
+  /// one.
+  static func lowercase(_ index: Int, of scalars: [Unicode.Scalar]) -> String {
+    let scalar = scalars[index]
+    guard scalar == "\u{3A3}" else { return scalar.properties.lowercaseMapping }
+    let before = scalars[..<index].last { !$0.properties.isCaseIgnorable }
+    let after = scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }
+    let isFinal = (before?.isPythonCased ?? false) && !(after?.isPythonCased ?? false)
+    return isFinal ? "\u{3C2}" : "\u{3C3}"
   }
 
   /// Python's `capitalize`: the first character in title case, the rest in lower case.

@@ -264,9 +264,7 @@ extension Evaluator {
   func elements(of value: Value, use: String) throws(TemplateError) -> [Value] {
     switch value {
     case .list(let elements), .tuple(let elements): return elements.values
-    case .undefined(let undefined):
-      if undefined.kind == .security { throw undefined.error }
-      return []
+    case .undefined: return []
     case .dictionary(let entries):
       try charge(elements: entries.pairs.count)
       return entries.pairs.map(\.key)
@@ -279,7 +277,7 @@ extension Evaluator {
     case .string(let text), .markup(let text):
       let count = text.unicodeScalars.count
       try charge(count)
-      return text.unicodeScalars.map { like(value, String($0)) }
+      return text.unicodeScalars.map { .string(String($0)) }
     case .iterator(let iterator):
       var values: [Value] = []
       while let next = try iterator.next() {

@@ -60,7 +60,7 @@ extension Evaluator {
     switch value {
     case .iterator(let iterator): return try iterator.next() ?? missing
     case .string(let text), .markup(let text):
-      return text.unicodeScalars.first.map { like(value, String($0)) } ?? missing
+      return text.unicodeScalars.first.map { .string(String($0)) } ?? missing
     default: return try elements(of: value, use: "take the first of").first ?? missing
     }
   }

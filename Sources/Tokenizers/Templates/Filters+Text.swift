@@ -7,7 +7,6 @@ extension Evaluator {
     case .tojson: return .string(try json(value, arguments))
     case .format: return try format(value, arguments)
     case .xmlattr: return try attributes(value, arguments)
-    case .pprint: return .string(try PythonPrinter.representation(value, budget: limits.outputBytes))
     case .urlencode: return .string(try urlEncoded(value))
     case .truncate: return try truncate(value, arguments)
     default: break
@@ -51,7 +50,12 @@ extension Evaluator {
           text, try string(bound[0] ?? .none), try string(bound[1] ?? .none), count: count))
     case .indent: return like(value, try indented(value, text, arguments))
     case .wordcount: return .integer(wordCount(text))
-    default: return like(value, try wrapped(text, arguments))
+    default:
+      if case .undefined(let undefined) = value { throw undefined.error }
+      guard value.text != nil else {
+        throw TemplateError(.type, "wordwrap needs a text, found \(value.typeName)")
+      }
+      return like(value, try wrapped(text, arguments))
     }
   }
 

@@ -2,7 +2,7 @@
 enum Filter: String {
   case abs, attr, batch, capitalize, center, count, d, `default`, dictsort, e, escape
   case filesizeformat, first, float, forceescape, format, groupby, indent, int, items, join, last
-  case length, list, lower, map, max, min, pprint, reject, rejectattr, replace, reverse, round
+  case length, list, lower, map, max, min, reject, rejectattr, replace, reverse, round
   case safe, select, selectattr, slice, sort, string, striptags, sum, title, tojson, trim
   case truncate, unique, upper, urlencode, wordcount, wordwrap, xmlattr
 }
@@ -27,7 +27,7 @@ extension Evaluator {
     switch filter {
     case .capitalize, .center, .e, .escape, .forceescape, .format, .indent, .lower, .replace,
       .safe, .string, .striptags, .title, .tojson, .trim, .truncate, .upper, .urlencode,
-      .wordcount, .wordwrap, .xmlattr, .pprint:
+      .wordcount, .wordwrap, .xmlattr:
       return try applyText(filter, to: value, arguments)
     case .abs, .filesizeformat, .float, .int, .round:
       return try applyNumber(filter, to: value, arguments)
@@ -155,7 +155,8 @@ extension Evaluator {
     guard scaled.isFinite, scale > 0 else {
       throw TemplateError(.value, "round cannot take that many places")
     }
-    return .double(scaled.rounded(method == "ceil" ? .up : .down) / scale)
+    // Python rounds to a whole number here, which has no negative zero.
+    return .double((scaled.rounded(method == "ceil" ? .up : .down) + 0) / scale)
   }
 
   private func fileSize(_ size: Double, isBinary: Bool) -> String {

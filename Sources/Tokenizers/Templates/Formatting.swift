@@ -41,6 +41,7 @@ extension Evaluator {
           throw TemplateError(.value, "the format has '%(' without ')'")
         }
         let key = String(scalars: scalars[(index + 1)..<end])
+        if case .undefined(let undefined) = values { throw undefined.error }
         guard case .dictionary(let entries) = values else {
           throw TemplateError(.type, "the format needs a mapping, found \(values.typeName)")
         }
@@ -88,9 +89,9 @@ extension Evaluator {
       if case .tuple = values {
         throw TemplateError(.type, "there are more values than places in the format")
       }
-      // A single value that finds no place is an error only if it is no mapping or list.
+      // Python lets a single value that finds no place pass if it can be indexed, as a mapping can.
       switch values {
-      case .dictionary, .list: break
+      case .dictionary, .list, .range, .undefined: break
       default: throw TemplateError(.type, "there are more values than places in the format")
       }
     }

@@ -47,7 +47,6 @@ extension Evaluator {
       throw mismatch(operation, left, right)
     case .modulo:
       guard let format = left.text else { throw mismatch(operation, left, right) }
-      if case .undefined(let undefined) = right { throw undefined.error }
       return like(left, try percentFormat(format, right))
     default: throw mismatch(operation, left, right)
     }

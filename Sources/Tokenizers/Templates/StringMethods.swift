@@ -29,14 +29,17 @@ enum StringMethods {
 
   /// `str.title`: words are runs of characters with case.
   static func title(_ text: String, swapsCase: Bool = false) -> String {
+    let scalars = Array(text.unicodeScalars)
     var result = ""
     var isInside = false
-    for scalar in text.unicodeScalars {
+    for (index, scalar) in scalars.enumerated() {
       let properties = scalar.properties
       if swapsCase {
-        result += properties.isUppercase ? properties.lowercaseMapping : properties.uppercaseMapping
+        result +=
+          properties.isUppercase
+          ? String.lowercase(index, of: scalars) : properties.uppercaseMapping
       } else {
-        result += isInside ? properties.lowercaseMapping : properties.titlecaseMapping
+        result += isInside ? String.lowercase(index, of: scalars) : properties.titlecaseMapping
       }
       isInside = scalar.isPythonCased
     }
@@ -292,8 +295,7 @@ extension Evaluator {
       while index < scalars.count, scalars[index].isPythonSpace { index += 1 }
       guard index < scalars.count else { break }
       if parts.count == maximum {
-        let end = (scalars.lastIndex { !$0.isPythonSpace } ?? index) + 1
-        parts.append(Array(scalars[index..<end]))
+        parts.append(Array(scalars[index...]))
         break
       }
       let start = index

@@ -48,7 +48,7 @@ struct TemplateCase {
       return error.kind == .syntax || error.kind == .unsupported
     }
     if complaint.hasPrefix("UndefinedError") { return error.kind == .undefined }
-    return error.kind != .limit
+    return (error.kind == .limit) == complaint.hasPrefix("OverflowError")
   }
 
   /// Reads a file of cases: `templates` by name, `contexts` by name, and `cases` that name both.

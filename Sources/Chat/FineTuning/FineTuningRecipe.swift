@@ -1,0 +1,196 @@
+public import Engine
+internal import Foundation
+internal import Yams
+
+/// Every decision of a fine-tuning run.
+///
+/// A run folder holds it fully resolved as `recipe.yaml`; the same recipe, data and base give the same bytes under any number
+/// of threads. Keys are the names of the command's flags with underscores.
+public struct FineTuningRecipe: Codable, Sendable, Equatable {
+  /// What is trained.
+  public enum Method: String, Codable, Sendable, CaseIterable {
+    /// Low-rank matrices beside the linear maps.
+    case lora
+    /// Every parameter.
+    case full
+  }
+
+  /// The order of examples within an epoch.
+  public enum Order: String, Codable, Sendable, CaseIterable {
+    case shuffled, given
+  }
+
+  /// What the base is multiplied in while training.
+  public enum TrainingPrecision: String, Codable, Sendable, CaseIterable {
+    case f32
+  }
+
+  /// The base: a name in the store or a path.
+  public var model = ""
+  public var data: [String] = []
+  public var validation: [String] = []
+  /// Held out of `data` when there is no validation file; 0 holds out nothing.
+  public var validationFraction = 0.1
+  public var method = Method.lora
+  public var rank = 8
+  public var alpha: Float = 16
+  public var dropout: Float = 0
+  /// Last components of the names of the linear maps to adapt; empty is all.
+  public var targets: [String] = []
+  /// A PEFT folder to continue from.
+  public var adapter: String?
+  public var epochs = 3
+  /// Ends the run earlier or later than `epochs` says.
+  public var maxSteps: Int?
+  /// Conversations in one forward pass.
+  public var batchSize = 8
+  /// Forward passes in one optimiser step.
+  public var gradientAccumulation = 1
+  /// Longer conversations are cut at the end, tokens.
+  public var maxLength = 1024
+  public var learningRate = 2e-4
+  public var schedule = LearningRateSchedule.Shape.cosine
+  /// Share of the steps in which the learning rate rises.
+  public var warmupRatio = 0.03
+  public var weightDecay: Float = 0
+  public var maxGradientNorm = 1.0
+  public var lossOn = LossTarget.responses
+  public var order = Order.shuffled
+  /// Steps between evaluations; nil is twice an epoch.
+  public var evaluateEvery: Int?
+  /// Steps between checkpoints beside those of evaluations; nil is none beside them.
+  public var saveEvery: Int?
+  /// How many of the latest checkpoints to keep beside the best.
+  public var keep = 2
+  /// Evaluations without a better loss before the run ends; nil never ends it early.
+  public var patience: Int?
+  public var seed: UInt64 = 0
+  public var precision = TrainingPrecision.f32
+
+  private enum CodingKeys: String, CodingKey, CaseIterable {
+    case model, data, validation, validationFraction = "validation_fraction", method, rank, alpha, dropout
+    case targets, adapter, epochs, maxSteps = "max_steps", batchSize = "batch_size"
+    case gradientAccumulation = "gradient_accumulation", maxLength = "max_length"
+    case learningRate = "learning_rate", schedule, warmupRatio = "warmup_ratio"
+    case weightDecay = "weight_decay", maxGradientNorm = "max_gradient_norm", lossOn = "loss_on", order
+    case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision
+  }
+
+  public init() {}
+
+  /// Keys that are absent keep their defaults; an unknown key is an error, as it would change nothing without a word.
+  public init(from decoder: any Decoder) throws {
+    let known = Set(CodingKeys.allCases.map(\.rawValue))
+    for key in try decoder.container(keyedBy: AnyKey.self).allKeys where !known.contains(key.stringValue) {
+      throw DecodingError.dataCorrupted(
+        .init(
+          codingPath: [key],
+          debugDescription: "unknown key \(key.stringValue); known are \(known.sorted().joined(separator: ", "))"))
+    }
+    let c = try decoder.container(keyedBy: CodingKeys.self)
+    func read<Value: Decodable>(_ key: CodingKeys, _ value: inout Value) throws {
+      if let found = try c.decodeIfPresent(Value.self, forKey: key) { value = found }
+    }
+    try read(.model, &model)
+    try read(.data, &data)
+    try read(.validation, &validation)
+    try read(.validationFraction, &validationFraction)
+    try read(.method, &method)
+    try read(.rank, &rank)
+    try read(.alpha, &alpha)
+    try read(.dropout, &dropout)
+    try read(.targets, &targets)
+    adapter = try c.decodeIfPresent(String.self, forKey: .adapter)
+    try read(.epochs, &epochs)
+    maxSteps = try c.decodeIfPresent(Int.self, forKey: .maxSteps)
+    try read(.batchSize, &batchSize)
+    try read(.gradientAccumulation, &gradientAccumulation)
+    try read(.maxLength, &maxLength)
+    try read(.learningRate, &learningRate)
+    try read(.schedule, &schedule)
+    try read(.warmupRatio, &warmupRatio)
+    try read(.weightDecay, &weightDecay)
+    try read(.maxGradientNorm, &maxGradientNorm)
+    try read(.lossOn, &lossOn)
+    try read(.order, &order)
+    evaluateEvery = try c.decodeIfPresent(Int.self, forKey: .evaluateEvery)
+    saveEvery = try c.decodeIfPresent(Int.self, forKey: .saveEvery)
+    try read(.keep, &keep)
+    patience = try c.decodeIfPresent(Int.self, forKey: .patience)
+    try read(.seed, &seed)
+    try read(.precision, &precision)
+  }
+
+  private struct AnyKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  /// Reads a recipe file.
+  ///
+  /// - Throws: `RunError` naming the file and the key.
+  public init(yaml path: String) throws {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw RunError("\(path): cannot be read: give the path of a recipe, such as the recipe.yaml of a run")
+    }
+    do {
+      self = try YAMLDecoder().decode(FineTuningRecipe.self, from: data)
+    } catch let error as DecodingError {
+      throw RunError("\(path): \(FineTuningRecipe.describe(error))")
+    } catch {
+      throw RunError("\(path): is not YAML that describes a recipe: \(error)")
+    }
+  }
+
+  /// The recipe as YAML.
+  public func yaml() throws -> String { try YAMLEncoder().encode(self) }
+
+  private static func describe(_ error: DecodingError) -> String {
+    switch error {
+    case .dataCorrupted(let context), .typeMismatch(_, let context), .valueNotFound(_, let context),
+      .keyNotFound(_, let context):
+      let key = context.codingPath.map(\.stringValue).joined(separator: ".")
+      return (key.isEmpty ? "" : "key \(key): ") + context.debugDescription
+    @unknown default: return "\(error)"
+    }
+  }
+
+  /// Checks ranges.
+  ///
+  /// - Throws: `RunError` naming the flag, what is expected and what was found.
+  public func validate() throws {
+    func require(_ condition: Bool, _ flag: String, _ expected: String, _ found: Any) throws {
+      if !condition { throw RunError("--\(flag) \(found): expected \(expected)") }
+    }
+    try require(!model.isEmpty, "model", "a model's name or path", "(nothing)")
+    try require(!data.isEmpty, "data", "at least one JSONL file", "(nothing)")
+    try require(
+      validationFraction >= 0 && validationFraction < 1, "validation-fraction", "0 to below 1", validationFraction)
+    try require(rank >= 1 && rank <= 4096, "rank", "1 to 4096", rank)
+    try require(alpha.isFinite && alpha > 0, "alpha", "a positive number", alpha)
+    try require(dropout >= 0 && dropout < 1, "dropout", "0 to below 1", dropout)
+    try require(epochs >= 1 && epochs <= 100_000, "epochs", "1 to 100000", epochs)
+    try require(maxSteps ?? 1 >= 1, "max-steps", "at least 1", maxSteps ?? 0)
+    try require(batchSize >= 1 && batchSize <= 4096, "batch-size", "1 to 4096", batchSize)
+    try require(
+      gradientAccumulation >= 1 && gradientAccumulation <= 4096, "gradient-accumulation", "1 to 4096",
+      gradientAccumulation)
+    try require(maxLength >= 2, "max-length", "at least 2", maxLength)
+    try require(
+      learningRate.isFinite && learningRate > 0 && learningRate <= 10, "learning-rate", "above 0, at most 10",
+      learningRate)
+    try require(warmupRatio >= 0 && warmupRatio <= 1, "warmup-ratio", "0 to 1", warmupRatio)
+    try require(weightDecay >= 0 && weightDecay.isFinite, "weight-decay", "0 or more", weightDecay)
+    try require(
+      maxGradientNorm >= 0 && maxGradientNorm.isFinite, "max-gradient-norm", "0 (off) or more", maxGradientNorm)
+    try require(evaluateEvery ?? 1 >= 1, "evaluate-every", "at least 1", evaluateEvery ?? 0)
+    try require(saveEvery ?? 1 >= 1, "save-every", "at least 1", saveEvery ?? 0)
+    try require(keep >= 1, "keep", "at least 1", keep)
+    try require(patience ?? 1 >= 1, "patience", "at least 1", patience ?? 0)
+    try require(method == .lora || adapter == nil, "adapter", "--method lora", "with --method full")
+  }
+}
+
+extension LossTarget: Codable {}

@@ -1,0 +1,18 @@
+/// The data of a run as it would be trained on, for a look before it starts.
+public struct PreparedData: Sendable {
+  private let data: TrainingData
+  /// Optimiser steps that the recipe makes of it.
+  public let stepCount: Int
+
+  /// - Throws: As a run would.
+  public init(_ recipe: FineTuningRecipe, for model: ChatModel) throws {
+    data = try TrainingData(recipe, for: model)
+    stepCount = TrainingPlan(exampleCount: data.training.count, recipe: recipe).stepCount
+  }
+
+  public var trainingStatistics: DatasetStatistics { data.trainingStatistics }
+  public var validationStatistics: DatasetStatistics { data.validationStatistics }
+
+  /// The first examples to train on, as tokens.
+  public func first(_ count: Int) -> [TokenizedExample] { Array(data.training.prefix(count)) }
+}

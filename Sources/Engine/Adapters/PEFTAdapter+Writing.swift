@@ -1,0 +1,66 @@
+extension PEFTAdapter {
+  /// Writes an adapter as PEFT does: the same adapter gives the same bytes.
+  ///
+  /// The configuration holds the keys that every version of PEFT since 0.5 knows; newer keys are left to their defaults, as
+  /// older versions refuse what they do not know.
+  ///
+  /// - Parameters:
+  ///   - folder: Exists already.
+  ///   - baseName: What PEFT shows as the base model; loading does not need it.
+  /// - Throws: `FileError` when a file cannot be written; nothing half-written is left behind.
+  public static func write(
+    _ adapter: Adapter, of model: LanguageModel, to folder: String, baseName: String
+  ) throws {
+    var writer = SafetensorsWriter(metadata: ["format": "pt"])
+    for (name, tensor) in tensors(adapter, of: model).sorted(by: { $0.key < $1.key }) {
+      writer.add(OutgoingTensor(name: name, values: tensor.values, shape: tensor.shape))
+    }
+    try writer.write(to: folder + "/" + weightsName)
+    try AtomicFile.write(configuration(adapter, of: model, baseName: baseName), to: folder + "/" + configName)
+  }
+
+  /// `adapter_config.json`, keys in order, as PEFT indents it.
+  static func configuration(_ adapter: Adapter, of model: LanguageModel, baseName: String) -> String {
+    let settings = adapter.settings
+    let targets = Set(adapter.entries.map { $0.linear.targetName }).sorted()
+    // GPT-2's linear maps are Conv1D in transformers, whose weights lie the other way round.
+    let isConv1D = model.checkpoint.architecture == "gpt2"
+    let entries: [(String, String)] = [
+      ("base_model_name_or_path", quoted(baseName)),
+      ("bias", quoted("none")),
+      ("fan_in_fan_out", isConv1D ? "true" : "false"),
+      ("inference_mode", "true"),
+      ("init_lora_weights", "true"),
+      ("layers_to_transform", "null"),
+      ("lora_alpha", number(settings.alpha)),
+      ("lora_dropout", number(settings.dropout)),
+      ("modules_to_save", "null"),
+      ("peft_type", quoted("LORA")),
+      ("r", "\(settings.rank)"),
+      ("target_modules", "[\n" + targets.map { "    " + quoted($0) }.joined(separator: ",\n") + "\n  ]"),
+      ("task_type", quoted("CAUSAL_LM")),
+      ("use_rslora", settings.isRankStabilised ? "true" : "false"),
+    ]
+    return "{\n" + entries.map { "  \(quoted($0.0)): \($0.1)" }.joined(separator: ",\n") + "\n}\n"
+  }
+
+  /// Whole numbers without a fraction, as people write alpha.
+  private static func number(_ value: Float) -> String {
+    value == value.rounded() && abs(value) < 1e6 ? "\(Int(value))" : "\(value)"
+  }
+
+  private static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case let control where control.value < 0x20:
+        let digits = String(control.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+}

@@ -1,0 +1,76 @@
+internal import ArgumentParser
+internal import Chat
+internal import Engine
+internal import Foundation
+
+/// Measures a model on examples it was not trained on.
+struct Evaluate: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measure a model on held-out examples, beside another if you like.",
+    discussion: """
+      Examples:
+        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate
+        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate --report report.html
+      """)
+
+  @Argument(help: "A model's name or path.") var model: String
+  @Option(parsing: .upToNextOption, help: "JSONL files of held-out examples.") var data: [String]
+  @Option(help: "Another model to compare with.") var against: String?
+  @Flag(help: "Let the models answer, and compare the answers with the references.") var generate = false
+  @Option(help: "The most tokens of an answer.") var maxTokens = 64
+  @Option(help: "Print this many questions with the answers.") var samples = 0
+  @Option(help: "Write a page with figures and sample answers.") var report: String?
+  @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var options: ModelOptions
+
+  func run() throws {
+    let evaluator = try Evaluator(
+      files: data, generates: generate || samples > 0, maximumTokenCount: maxTokens)
+    let tuned = try options.open(model)
+    let result = try evaluator.evaluate(tuned)
+    let other = try against.map { try evaluator.evaluate(try options.open($0)) }
+    let comparison = EvaluationComparison(result, against: other)
+    if let report {
+      try comparison.writeReport(to: report, result.detail, against: other?.detail)
+    }
+    if json { return JSONOutput.write(comparison) }
+    show(comparison)
+    for (index, sample) in result.detail.samples.prefix(samples).enumerated() {
+      print("\nQ: \(sample.question)")
+      if let other { print("   \(other.evaluation.model): \(flat(other.detail.samples[index].answer))") }
+      print("   \(result.evaluation.model): \(flat(sample.answer))")
+    }
+  }
+
+  /// An answer on one line.
+  private func flat(_ text: String) -> String {
+    text.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+
+  private func show(_ comparison: EvaluationComparison) {
+    let (tuned, other) = (comparison.evaluation, comparison.against)
+    func row(_ name: String, _ value: Double?, _ otherValue: Double?, share: Bool = false) {
+      guard let value else { return }
+      func text(_ value: Double) -> String {
+        share ? String(format: "%.1f %%", 100 * value) : String(format: "%.4f", value)
+      }
+      let padded = name + String(repeating: " ", count: max(1, 22 - name.count))
+      print(padded + (otherValue.map { text($0) + "  →  " } ?? "") + text(value))
+    }
+    print(
+      "\(tuned.examples) examples, \(tuned.supervised_tokens) tokens that count; "
+        + (other.map { "\($0.model) → \(tuned.model)" } ?? tuned.model))
+    row("held-out loss", tuned.loss, other?.loss)
+    row("perplexity", tuned.perplexity, other?.perplexity)
+    row("bits per byte", tuned.bits_per_byte, other?.bits_per_byte)
+    row("key fact right", tuned.key_fact, other?.key_fact, share: true)
+    row("exact match", tuned.exact_match, other?.exact_match, share: true)
+    row("token F1", tuned.token_f1, other?.token_f1, share: true)
+    if let difference = comparison.difference {
+      print(
+        String(
+          format: "difference in loss    %.4f, 95 %% interval %.4f to %.4f", difference.loss,
+          difference.confidence_interval_95[0], difference.confidence_interval_95[1]))
+    }
+  }
+}

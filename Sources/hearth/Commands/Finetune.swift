@@ -1,0 +1,155 @@
+public import ArgumentParser
+public import Chat
+public import Engine
+internal import Foundation
+internal import Tokenizers
+
+/// Teaches a model from conversations.
+struct Finetune: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Teach a model from your own conversations.",
+    discussion: """
+      Data is JSONL, one example a line, in any of these shapes:
+        {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+        {"prompt": "…", "completion": "…"}   {"input": "…", "output": "…"}
+        {"instruction": "…", "input": "…", "output": "…"}   {"conversations": [{"from", "value"}]}   {"text": "…"}
+
+      Examples:
+        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk
+        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk --preview
+        hearth finetune --output runs/help-desk --resume
+        hearth finetune --recipe runs/help-desk/recipe.yaml --seed 1 --output runs/again
+      """)
+
+  @Option(help: "The model to teach: a name or a path.") var model: String?
+  @Option(parsing: .upToNextOption, help: "JSONL files to learn from.") var data: [String] = []
+  @Option(parsing: .upToNextOption, help: "JSONL files to measure on.") var validation: [String] = []
+  @Option(help: "Without --validation, hold out this share of the data (default: 0.1).")
+  var validationFraction: Double?
+  @Option(help: "The run folder.") var output: String
+  @Option(help: "A name for the result in the store.") var name: String?
+  @Option(help: "lora: small matrices beside the weights; full: every weight.") var method: FineTuningRecipe.Method?
+  @Option(help: "Rank of the LoRA matrices (default: 8).") var rank: Int?
+  @Option(help: "The LoRA term is scaled by alpha / rank (default: 16).") var alpha: Float?
+  @Option(help: "Probability of dropping an input of LoRA (default: 0).") var dropout: Float?
+  @Option(help: "all, attention, or names separated by commas (default: all).") var targets: String?
+  @Option(help: "Continue from this PEFT adapter.") var adapter: String?
+  @Option(help: "Passes over the data (default: 3).") var epochs: Int?
+  @Option(help: "Optimiser steps, whatever --epochs says.") var maxSteps: Int?
+  @Option(help: "Conversations in a forward pass (default: 8).") var batchSize: Int?
+  @Option(help: "Forward passes in an optimiser step (default: 1).") var gradientAccumulation: Int?
+  @Option(help: "Longer conversations are cut at the end, tokens (default: 1024).") var maxLength: Int?
+  @Option(help: "on or off; conversations never see each other and there is no padding either way.")
+  var packing: Packing = .on
+  @Option(help: "The highest learning rate (default: 2e-4; 2e-5 with --method full).") var learningRate: Double?
+  @Option(help: "cosine, linear or constant (default: cosine).") var schedule: LearningRateSchedule.Shape?
+  @Option(help: "Share of the steps in which the learning rate rises (default: 0.03).") var warmupRatio: Double?
+  @Option(help: "AdamW's decoupled decay of matrices (default: 0).") var weightDecay: Float?
+  @Option(help: "Longer gradients are shortened to this; 0 is off (default: 1).") var maxGradientNorm: Double?
+  @Option(help: "adamw is the one there is.") var optimizer: Optimizer = .adamw
+  @Option(help: "responses: the assistant's tokens through the stop token; all: every token.")
+  var lossOn: LossTarget?
+  @Option(help: "shuffled by the seed, or given: the order of the files.") var order: FineTuningRecipe.Order?
+  @Option(help: "Steps between evaluations (default: twice an epoch).") var evaluateEvery: Int?
+  @Option(help: "Steps between checkpoints beside those of evaluations.") var saveEvery: Int?
+  @Option(help: "Latest checkpoints to keep beside the best (default: 2).") var keep: Int?
+  @Option(help: "End after this many evaluations without a better loss.") var patience: Int?
+  @Option(help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
+  @Option(help: "What to compute in: f32.") var precision: FineTuningRecipe.TrainingPrecision?
+  @Option(help: "Folder for TensorBoard (default: the run folder).") var logdir: String?
+  @Flag(help: "Go on with the run in --output.") var resume = false
+  @Option(help: "Start from a recipe.yaml; flags override it.") var recipe: String?
+  @Flag(help: "Train nothing; show what would be trained on.") var preview = false
+  @Flag(help: "One JSON object an event on stdout.") var json = false
+  @Flag(help: "No progress on stderr.") var quiet = false
+  @Option(help: "Threads to compute with (default: as many as this process may use).") var threads: Int?
+
+  enum Packing: String, ExpressibleByArgument, CaseIterable { case on, off }
+  enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
+
+  func run() throws {
+    var resolved = try startingRecipe()
+    if resume, hasOverrides {
+      throw ValidationError("--resume goes on with the run's own recipe: drop the other training options")
+    }
+    if !resume { try applyFlags(to: &resolved) }
+    try resolved.validate()
+
+    let location = try ModelStore().locate(resolved.model)
+    let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
+    if resolved.targets == ["attention"] {
+      resolved.targets = base.engine.attentionTargets
+    }
+    if preview { return try FineTuningPreview(resolved, base).print(json: json) }
+
+    let run = try FineTuning(
+      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir)
+    Interruption.watch()
+    run.isInterrupted = { Interruption.isRequested }
+    let progress = TrainingProgress(isQuiet: quiet || json)
+    let done = try run.run { event in
+      if json { TrainingEventJSON.write(event) }
+      progress.show(event)
+    }
+    if let name { try ModelStore().register(run: output, name: name) }
+    if Interruption.isRequested, !json {
+      FileHandle.standardError.write(
+        Data("stopped after step \(done.steps); go on with: hearth finetune --output \(output) --resume\n".utf8))
+    }
+  }
+
+  /// The recipe that flags are applied to.
+  private func startingRecipe() throws -> FineTuningRecipe {
+    if resume { return try FineTuningRecipe(yaml: output + "/recipe.yaml") }
+    return try recipe.map { try FineTuningRecipe(yaml: $0) } ?? FineTuningRecipe()
+  }
+
+  private var hasOverrides: Bool {
+    model != nil || !data.isEmpty || !validation.isEmpty || recipe != nil || rank != nil || learningRate != nil
+      || epochs != nil || maxSteps != nil || batchSize != nil || seed != nil || method != nil
+  }
+
+  private func applyFlags(to recipe: inout FineTuningRecipe) throws {
+    func set<Value>(_ value: Value?, _ path: WritableKeyPath<FineTuningRecipe, Value>) {
+      if let value { recipe[keyPath: path] = value }
+    }
+    set(model, \.model)
+    if !data.isEmpty { recipe.data = data }
+    if !validation.isEmpty { recipe.validation = validation }
+    set(validationFraction, \.validationFraction)
+    set(method, \.method)
+    if recipe.method == .full, self.recipe == nil { recipe.learningRate = 2e-5 }
+    set(rank, \.rank)
+    set(alpha, \.alpha)
+    set(dropout, \.dropout)
+    if let targets {
+      recipe.targets =
+        targets == "all" ? [] : targets.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    }
+    if let adapter { recipe.adapter = adapter }
+    set(epochs, \.epochs)
+    if let maxSteps { recipe.maxSteps = maxSteps }
+    set(batchSize, \.batchSize)
+    set(gradientAccumulation, \.gradientAccumulation)
+    set(maxLength, \.maxLength)
+    set(learningRate, \.learningRate)
+    set(schedule, \.schedule)
+    set(warmupRatio, \.warmupRatio)
+    set(weightDecay, \.weightDecay)
+    set(maxGradientNorm, \.maxGradientNorm)
+    set(lossOn, \.lossOn)
+    set(order, \.order)
+    if let evaluateEvery { recipe.evaluateEvery = evaluateEvery }
+    if let saveEvery { recipe.saveEvery = saveEvery }
+    set(keep, \.keep)
+    if let patience { recipe.patience = patience }
+    set(seed, \.seed)
+    set(precision, \.precision)
+  }
+}
+
+extension FineTuningRecipe.Method: ExpressibleByArgument {}
+extension FineTuningRecipe.Order: ExpressibleByArgument {}
+extension FineTuningRecipe.TrainingPrecision: ExpressibleByArgument {}
+extension LearningRateSchedule.Shape: ExpressibleByArgument {}
+extension LossTarget: ExpressibleByArgument {}

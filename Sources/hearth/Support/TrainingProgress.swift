@@ -1,0 +1,113 @@
+internal import Chat
+internal import Foundation
+
+/// A run's progress on stderr: a bar that moves when stderr is a terminal, a line for each evaluation otherwise.
+final class TrainingProgress {
+  private let isQuiet: Bool
+  private let isTerminal = isatty(STDERR_FILENO) == 1
+  private let started = ContinuousClock.now
+  private var firstStep: Int?
+  private var smoothedLoss: Double?
+
+  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+
+  func show(_ event: FineTuningEvent) {
+    guard !isQuiet else { return }
+    switch event {
+    case .prepared(let training, let validation, let parameters, let steps):
+      line(
+        "\(training.exampleCount) examples (\(training.tokenCount) tokens, \(training.supervisedCount) supervised), "
+          + "\(validation.exampleCount) held out, \(parameters) trainable numbers, \(steps) steps")
+      for warning in training.warnings { line("warning: \(warning.count) × \(warning.first)") }
+      for leak in validation.leaks.prefix(3) { line("warning: \(leak)") }
+    case .resumed(let step): line("resumed after step \(step)")
+    case .step(let step): show(step)
+    case .evaluation(let evaluation):
+      line(
+        String(
+          format: "step %d: held-out loss %.4f, perplexity %.2f%@", evaluation.step, evaluation.loss,
+          evaluation.perplexity, evaluation.isBest ? ", the best so far" : ""))
+    case .done(let done):
+      line(
+        String(
+          format: "%@ after %d steps in %.0f s, %.0f tokens/s, %.2f GB: %@",
+          done.stoppedEarly ? "stopped early" : "done", done.steps, done.seconds, done.tokensPerSecond,
+          Double(done.peakMemoryBytes) / 1e9, done.output))
+    }
+  }
+
+  private func show(_ step: FineTuningEvent.Step) {
+    smoothedLoss = smoothedLoss.map { 0.9 * $0 + 0.1 * step.loss } ?? step.loss
+    let first = firstStep ?? step.step
+    firstStep = first
+    guard isTerminal else { return }
+    let share = Double(step.step) / Double(max(1, step.stepCount))
+    let filled = Int(share * 24)
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 24 - filled)
+    let elapsed = (ContinuousClock.now - started).seconds
+    let left = elapsed / Double(step.step - first + 1) * Double(step.stepCount - step.step)
+    write(
+      String(
+        format: "\r\u{1B}[K%@ %d/%d  loss %.4f  %.0f tokens/s  %@ left", bar, step.step, step.stepCount,
+        smoothedLoss ?? step.loss, step.tokensPerSecond, TrainingProgress.time(left)))
+  }
+
+  private static func time(_ seconds: Double) -> String {
+    let whole = Int(seconds.rounded())
+    return whole >= 3600
+      ? "\(whole / 3600) h \(whole / 60 % 60) min" : whole >= 60 ? "\(whole / 60) min \(whole % 60) s" : "\(whole) s"
+  }
+
+  private func line(_ text: String) { write((isTerminal ? "\r\u{1B}[K" : "") + text + "\n") }
+  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+}
+
+/// A run's events as JSON, one object a line.
+enum TrainingEventJSON {
+  private struct Step: Encodable {
+    let event = "step"
+    let step: Int
+    let epoch: Double
+    let loss: Double
+    let learning_rate: Double
+    let gradient_norm: Double
+    let supervised_tokens: Int
+    let tokens_per_second: Double
+  }
+  private struct Evaluation: Encodable {
+    let event = "evaluation"
+    let step: Int
+    let loss: Double
+    let perplexity: Double
+    let best: Bool
+  }
+  private struct Done: Encodable {
+    let event = "done"
+    let steps: Int
+    let best_step: Int?
+    let best_loss: Double?
+    let output: String
+    let seconds: Double
+    let tokens_per_second: Double
+    let peak_memory_bytes: Int
+  }
+
+  static func write(_ event: FineTuningEvent) {
+    switch event {
+    case .prepared, .resumed: break
+    case .step(let s):
+      JSONOutput.write(
+        Step(
+          step: s.step, epoch: s.epoch, loss: s.loss, learning_rate: s.learningRate,
+          gradient_norm: s.gradientNorm, supervised_tokens: s.supervisedTokens,
+          tokens_per_second: s.tokensPerSecond))
+    case .evaluation(let e):
+      JSONOutput.write(Evaluation(step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest))
+    case .done(let d):
+      JSONOutput.write(
+        Done(
+          steps: d.steps, best_step: d.bestStep, best_loss: d.bestLoss, output: d.output, seconds: d.seconds,
+          tokens_per_second: d.tokensPerSecond, peak_memory_bytes: d.peakMemoryBytes))
+    }
+  }
+}
