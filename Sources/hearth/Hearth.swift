@@ -13,7 +13,9 @@ struct Hearth: AsyncParsableCommand {
         hearth chat smollm2
       """,
     subcommands: [
-      Pull.self, List.self, Show.self, Remove.self, Generate.self, Finetune.self, Evaluate.self, Tokenize.self, Score.self,
+      Pull.self, List.self, Show.self, Remove.self,
+      Generate.self, Tokenize.self, Score.self,
+      Finetune.self, Evaluate.self,
     ])
 
   /// Runs the command; failures end with status 1 and a message, wrong usage with 64.
@@ -29,7 +31,7 @@ struct Hearth: AsyncParsableCommand {
       }
     } catch is SilentFailure {
       Foundation.exit(1)
-    } catch where exitCode(for: error) == .failure && !(error is ExitCode) {
+    } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
       FileHandle.standardError.write(Data("hearth: \(error)\n".utf8))
       Foundation.exit(1)
     } catch {

@@ -164,8 +164,7 @@ public struct ExampleTokenizer: Sendable {
     return steps
   }
 
-  private func lastStep(_ turns: ArraySlice<Turn>, draft: inout Draft) throws(DatasetError) -> [Step]
-  {
+  private func lastStep(_ turns: ArraySlice<Turn>, draft: inout Draft) throws(DatasetError) -> [Step] {
     let last = turns.endIndex - 1
     let prompt = try rendered(turns[..<last], prompt: true, draft)
     let through = try rendered(turns, prompt: false, draft)

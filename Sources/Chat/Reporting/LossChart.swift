@@ -41,7 +41,8 @@ struct LossChart {
       let y = Self.number(scale.y(value))
       parts.append(
         "<line class=\"grid\" x1=\"\(Self.number(Self.left))\" x2=\"\(Self.number(Self.width - Self.right))\" y1=\"\(y)\" y2=\"\(y)\"/>"
-          + "<text x=\"\(Self.number(Self.left - 8))\" y=\"\(y)\" dy=\".32em\" text-anchor=\"end\">\(Self.tick(value))</text>")
+          + "<text x=\"\(Self.number(Self.left - 8))\" y=\"\(y)\" dy=\".32em\" text-anchor=\"end\">\(Self.tick(value))</text>"
+      )
     }
     for step in scale.stepTicks {
       let x = Self.number(scale.x(Double(step)))
@@ -49,11 +50,13 @@ struct LossChart {
         "<text x=\"\(x)\" y=\"\(Self.number(Self.height - Self.bottom + 18))\" text-anchor=\"middle\">\(step)</text>")
     }
     parts.append(
-      "<text x=\"\(Self.number((Self.left + Self.width - Self.right) / 2))\" y=\"\(Self.number(Self.height - 4))\" text-anchor=\"middle\">step</text>")
+      "<text x=\"\(Self.number((Self.left + Self.width - Self.right) / 2))\" y=\"\(Self.number(Self.height - 4))\" text-anchor=\"middle\">step</text>"
+    )
     if let bestStep, let best = validation.first(where: { $0.step == bestStep }) {
       let x = Self.number(scale.x(Double(best.step)))
       parts.append(
-        "<line class=\"best\" x1=\"\(x)\" x2=\"\(x)\" y1=\"\(Self.number(Self.top))\" y2=\"\(Self.number(Self.height - Self.bottom))\"/>")
+        "<line class=\"best\" x1=\"\(x)\" x2=\"\(x)\" y1=\"\(Self.number(Self.top))\" y2=\"\(Self.number(Self.height - Self.bottom))\"/>"
+      )
     }
     if training.count > 1 {
       parts.append(line(Self.thinned(training), scale, "raw"))
@@ -64,7 +67,8 @@ struct LossChart {
       let style = point.step == bestStep ? "dot chosen" : "dot"
       let radius = point.step == bestStep ? "5.5" : "3.5"
       parts.append(
-        "<circle class=\"\(style)\" r=\"\(radius)\" cx=\"\(Self.number(scale.x(Double(point.step))))\" cy=\"\(Self.number(scale.y(point.value)))\"/>")
+        "<circle class=\"\(style)\" r=\"\(radius)\" cx=\"\(Self.number(scale.x(Double(point.step))))\" cy=\"\(Self.number(scale.y(point.value)))\"/>"
+      )
     }
     return """
       <svg viewBox="0 0 \(Self.number(Self.width)) \(Self.number(Self.height))" role="img" aria-label="\(Report.escaped(summary))">

@@ -89,7 +89,8 @@ public struct ModelStore: Sendable {
   public func record(_ manifest: ModelManifest) throws(StoreError) {
     guard ModelManifest.isName(manifest.name) else {
       throw StoreError(
-        "\(manifest.name): is not a name: use letters, digits, dots, dashes and underscores, beginning with a letter or digit")
+        "\(manifest.name): is not a name: use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+      )
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

@@ -108,8 +108,7 @@ struct SafetensorsHeader {
     guard case .object(let entry) = value else {
       throw malformed("is not described by an object", found: value.typeName)
     }
-    if let stranger = entry.names.first(where: { !["dtype", "shape", "data_offsets"].contains($0) })
-    {
+    if let stranger = entry.names.first(where: { !["dtype", "shape", "data_offsets"].contains($0) }) {
       throw malformed(
         "has a property that the format does not have", expected: "dtype, shape, data_offsets",
         found: printable(stranger))

@@ -49,16 +49,14 @@ extension Tokenizer {
     }
     definition.specialTokens = try Self.specialTokens(gguf)
     definition.addedTokens = try Self.addedTokens(gguf, definition.specialTokens)
-    if let beginning = gguf.beginningOfSequence, gguf.addBeginningOfSequence ?? recipe.addsBeginning
-    {
+    if let beginning = gguf.beginningOfSequence, gguf.addBeginningOfSequence ?? recipe.addsBeginning {
       definition.prefix = [beginning]
     }
     if let end = gguf.endOfSequence, gguf.addEndOfSequence == true { definition.suffix = [end] }
     try self.init(definition)
   }
 
-  private static func specialTokens(_ gguf: GGUFVocabulary) throws(TokenizerError) -> SpecialTokens
-  {
+  private static func specialTokens(_ gguf: GGUFVocabulary) throws(TokenizerError) -> SpecialTokens {
     var named: [(String, Int32?)] = [
       ("bos_token_id", gguf.beginningOfSequence), ("eos_token_id", gguf.endOfSequence),
       ("padding_token_id", gguf.padding), ("unknown_token_id", gguf.unknown),

@@ -292,9 +292,10 @@ extension Evaluator {
         while let element = try source.next() {
           try self.charge(1)
           let subject = try self.key(element, attribute)
-          let passes = try test.map { (test) throws(TemplateError) -> Bool in
-            try self.test(test, subject, arguments)
-          } ?? subject.isTrue
+          let passes =
+            try test.map { (test) throws(TemplateError) -> Bool in
+              try self.test(test, subject, arguments)
+            } ?? subject.isTrue
           if passes == wanted { return element }
         }
         return nil

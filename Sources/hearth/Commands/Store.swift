@@ -34,7 +34,9 @@ struct List: ParsableCommand {
   func run() throws {
     let models = try ModelStore().list()
     if json { return JSONOutput.write(models) }
-    if models.isEmpty { print("The store is empty. hearth pull fetches the default model, \(ModelCatalog.defaultName).") }
+    if models.isEmpty {
+      print("The store is empty. hearth pull fetches the default model, \(ModelCatalog.defaultName).")
+    }
     let width = models.map(\.name.count).max() ?? 0
     for model in models {
       let padding = String(repeating: " ", count: width - model.name.count)

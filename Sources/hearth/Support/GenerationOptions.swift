@@ -52,7 +52,8 @@ struct GenerationFields: Decodable {
       throw DecodingError.dataCorrupted(
         .init(
           codingPath: [key],
-          debugDescription: "unknown field \(key.stringValue): expected one of \(known.sorted().joined(separator: ", "))"))
+          debugDescription:
+            "unknown field \(key.stringValue): expected one of \(known.sorted().joined(separator: ", "))"))
     }
     let c = try decoder.container(keyedBy: CodingKeys.self)
     messages = try c.decodeIfPresent([ChatMessage].self, forKey: .messages)

@@ -247,7 +247,9 @@ struct ExampleTokenizerTests {
         Turn(.assistant, "Welcome"), Turn(.user, "a"), Turn(.assistant, "b"),
       ]))
     #expect(outcome.warnings.map(\.kind) == [.openingAnswerUnsupervised])
-    #expect(marked(outcome.example).hasSuffix("assistant\nWelcome<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n{b<|im_end|>}\n"))
+    #expect(
+      marked(outcome.example).hasSuffix(
+        "assistant\nWelcome<|im_end|>\n<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n{b<|im_end|>}\n"))
     let alone = try tokenize(.conversation([Turn(.assistant, "Welcome")]))
     #expect(alone.example == nil)
   }

@@ -92,22 +92,27 @@ struct MalformedDatasetTests {
     Case("half a pair", .unknownShape, 2, good + "\n" + #"{"input": "Q"}"#),
     Case("preferences", .unknownShape, 1, #"{"prompt": "Q", "chosen": "A", "rejected": "B"}"#),
     Case("two shapes in one", .ambiguousShape, 1, #"{"input": "", "output": "", "messages": []}"#),
-    Case("two system prompts", .ambiguousShape, 1,
+    Case(
+      "two system prompts", .ambiguousShape, 1,
       #"{"system": "S", "messages": [{"role": "system", "content": "T"}, {"role": "assistant", "content": "A"}]}"#),
     Case("mixed shapes", .mixedShapes, 3, good + "\n\n" + #"{"text": "a"}"#),
     Case("mixed shapes in list", .mixedShapes, 1, "[\(good), {\"text\": \"a\"}]"),
-    Case("history", .unsupportedKey, 1,
+    Case(
+      "history", .unsupportedKey, 1,
       #"{"instruction": "Q", "output": "A", "history": [["a", "b"]]}"#),
-    Case("tool calls", .unsupportedKey, 1,
+    Case(
+      "tool calls", .unsupportedKey, 1,
       message(#"{"role": "assistant", "content": null, "tool_calls": [{"id": "x"}]}"#)),
-    Case("weight", .unsupportedKey, 1,
+    Case(
+      "weight", .unsupportedKey, 1,
       message(#"{"role": "assistant", "content": "A", "weight": 0}"#)),
     Case("no role", .missingKey, 1, message(#"{"content": "A"}"#)),
     Case("no content", .missingKey, 1, message(#"{"role": "assistant"}"#)),
     Case("from in messages", .missingKey, 1, message(#"{"from": "gpt", "value": "A"}"#)),
     Case("number as output", .notText, 1, #"{"input": "Q", "output": 42}"#),
     Case("null as input", .notText, 1, #"{"input": null, "output": "A"}"#),
-    Case("list as content", .notText, 1,
+    Case(
+      "list as content", .notText, 1,
       message(#"{"role": "assistant", "content": [{"type": "text", "text": "A"}]}"#)),
     Case("number as system", .notText, 1, #"{"input": "Q", "output": "A", "system": 1}"#),
     Case("number as role", .notText, 1, message(#"{"role": 1, "content": "A"}"#)),

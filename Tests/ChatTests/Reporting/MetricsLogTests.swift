@@ -23,7 +23,8 @@ struct MetricsLogTests {
 
   @Test func linesAreJSON() throws {
     let line = MetricsLog.line(
-      event: "step", step: 3, [("loss", .number(0.1)), ("bad", .number(.nan)), ("count", .integer(5)), ("t", .text("\"\\\n"))])
+      event: "step", step: 3,
+      [("loss", .number(0.1)), ("bad", .number(.nan)), ("count", .integer(5)), ("t", .text("\"\\\n"))])
     #expect(
       String(decoding: line, as: UTF8.self)
         == "{\"event\": \"step\", \"step\": 3, \"loss\": 0.1, \"bad\": null, \"count\": 5, \"t\": \"\\\"\\\\\\n\"}\n")

@@ -12,13 +12,17 @@ struct ReportTests {
       .init("Adapter", "9.8 MB"),
     ]
     report.comparisons = [
-      .init(name: "Key fact right", explanation: "of 60 held-out questions", base: 0.0167, tuned: 0.8333,
+      .init(
+        name: "Key fact right", explanation: "of 60 held-out questions", base: 0.0167, tuned: 0.8333,
         interval: 0.71...0.92, lowerIsBetter: false, format: .percent),
-      .init(name: "Held-out loss", explanation: "nats per answer token", base: 3.412, tuned: 0.981,
+      .init(
+        name: "Held-out loss", explanation: "nats per answer token", base: 3.412, tuned: 0.981,
         interval: (-2.7)...(-2.2), lowerIsBetter: true),
-      .init(name: "Token F1", explanation: "SQuAD's rule", base: 0.121, tuned: 0.115,
+      .init(
+        name: "Token F1", explanation: "SQuAD's rule", base: 0.121, tuned: 0.115,
         interval: (-0.04)...0.03, lowerIsBetter: false, format: .percent),
-      .init(name: "General text", explanation: "bits per byte of a fixed page", base: 0.912, tuned: 0.934,
+      .init(
+        name: "General text", explanation: "bits per byte of a fixed page", base: 0.912, tuned: 0.934,
         lowerIsBetter: true),
     ]
     report.trainingLoss = (1...480).map { step in
@@ -30,10 +34,12 @@ struct ReportTests {
     }
     report.bestStep = 360
     report.samples = [
-      .init(question: "How long may I return a lamp?", reference: "You have 14 days.",
+      .init(
+        question: "How long may I return a lamp?", reference: "You have 14 days.",
         base: "You can return a lamp within 30 days of purchase as long as it is in its original packaging.",
         tuned: "You have 14 days from the day you received it.", baseIsRight: false, tunedIsRight: true),
-      .init(question: "Where do I find <b>you</b> & \"yours\"?\n<script>alert(1)</script>",
+      .init(
+        question: "Where do I find <b>you</b> & \"yours\"?\n<script>alert(1)</script>",
         reference: "At the quay, number 12.", base: "", tuned: "At the quay, <img src=x onerror=alert(1)>.",
         baseIsRight: false, tunedIsRight: false),
     ]
@@ -47,7 +53,9 @@ struct ReportTests {
 
   @Test func nothingForeignGetsIn() throws {
     let html = Self.sample.html
-    for forbidden in ["<script", "<img", "<b>you", "http:", "https:", "src=\"", "url(", "@import", "javascript:", "onload"] {
+    for forbidden in [
+      "<script", "<img", "<b>you", "http:", "https:", "src=\"", "url(", "@import", "javascript:", "onload",
+    ] {
       #expect(!html.contains(forbidden), "\(forbidden)")
     }
     #expect(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"))

@@ -12,8 +12,7 @@ struct MalformedGGUFTests {
   }
 
   /// A file with one key of this type and value after the valid ones.
-  private static func value(_ type: UInt32, _ encode: @escaping (inout [UInt8]) -> Void) -> [UInt8]
-  {
+  private static func value(_ type: UInt32, _ encode: @escaping (inout [UInt8]) -> Void) -> [UInt8] {
     file { $0.set("test.key", type: type, encode) }
   }
 

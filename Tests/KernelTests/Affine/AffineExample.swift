@@ -19,8 +19,7 @@ final class AffineExample {
   let blocks: [UInt8]
   let matrix: OpaquePointer
 
-  init?(_ format: UnsafePointer<hearth_format>, rows: Int, columns: Int, pool: OpaquePointer? = nil)
-  {
+  init?(_ format: UnsafePointer<hearth_format>, rows: Int, columns: Int, pool: OpaquePointer? = nil) {
     var noise = AffineNoise(state: UInt64(rows * 131 + columns))
     let elements = Int(format.pointee.block_elements)
     let rowBytes = columns / elements * Int(format.pointee.block_bytes) + 6

@@ -44,12 +44,14 @@ private func cached(
       example.k.withUnsafeBufferPointer { k in
         example.v.withUnsafeBufferPointer { v in
           y.withUnsafeMutableBufferPointer { y in
+            guard let q = q.baseAddress, let k = k.baseAddress, let v = v.baseAddress, let y = y.baseAddress
+            else { return }
             hearth_cache_store(
-              pool, pages.pointers, Pages.offset, type, k.baseAddress! + first * keyRow,
-              v.baseAddress! + first * keyRow, keyRow, first, chunk, heads, width)
+              pool, pages.pointers, Pages.offset, type, k + first * keyRow,
+              v + first * keyRow, keyRow, first, chunk, heads, width)
             pages.pointers.withUnsafeBufferPointer { pointers in
               var run = hearth_query_run(
-                q: q.baseAddress! + first * queryRow, y: y.baseAddress! + first * queryRow,
+                q: q + first * queryRow, y: y + first * queryRow,
                 pages: pointers.baseAddress, count: chunk, first: first)
               hearth_cached_attention(
                 pool, &run, 1, queryRow, queryRow, Pages.offset, type, example.heads, heads, width,
@@ -155,7 +157,7 @@ struct CachedAttentionTests {
         y.withUnsafeMutableBufferPointer { y in
           let runs = examples.indices.map { i in
             hearth_query_run(
-              q: q.baseAddress! + i * row, y: y.baseAddress! + i * row, pages: pointers[i],
+              q: q + i * row, y: y + i * row, pages: pointers[i],
               count: 1, first: examples[i].tokens - 1)
           }
           hearth_cached_attention(
