@@ -45,8 +45,8 @@ public final class Workspace {
 
   /// Returns unused buffers to the system.
   public func trim() {
-    for unsafe(capacity, buffers) in unsafe free {
-      for unsafebuffer in unsafe buffers { unsafe Glibc.free(buffer) }
+    unsafe free.forEach { capacity, buffers in
+      unsafe buffers.forEach { unsafe Glibc.free($0) }
       bytesHeld -= unsafe capacity * MemoryLayout<Float>.stride * buffers.count
     }
     unsafe free.removeAll()

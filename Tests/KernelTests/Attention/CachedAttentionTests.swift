@@ -155,6 +155,7 @@ struct CachedAttentionTests {
       defer { for pointer in pointers { pointer.deallocate() } }
       q.withUnsafeBufferPointer { q in
         y.withUnsafeMutableBufferPointer { y in
+          guard let q = q.baseAddress, let y = y.baseAddress else { return }
           let runs = examples.indices.map { i in
             hearth_query_run(
               q: q + i * row, y: y + i * row, pages: pointers[i],
