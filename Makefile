@@ -37,5 +37,46 @@ sanitize:
 	  Sources/CKernels/isa.c -o .build/formats_sanitize
 	.build/formats_sanitize
 
+# Against the peers. PYTHON=... takes a Python that has what Scripts/requirements-compare.txt lists; by default a
+# virtual environment in .build gets it. Each comparison is also a target: make compare-logits, ...
+COMPARED = tokenizers templates logits beams training exports fixtures
+ifndef PYTHON
+PYTHON = .build/compare/bin/python
+PEERS = .build/compare/ready
+endif
+HEARTH = .build/release/hearth
+.PHONY: $(COMPARED:%=compare-%)
+compare: $(COMPARED:%=compare-%)
+
+.build/compare/ready: Scripts/requirements-compare.txt
+	python3 -m venv --clear .build/compare
+	.build/compare/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+compare-model: build
+	@$(HEARTH) show smollm2 >/dev/null 2>&1 || $(HEARTH) pull smollm2
+.PHONY: compare-model
+
+compare-tokenizers: $(PEERS) compare-model
+	$(PYTHON) Scripts/compare-tokenizers.py smollm2 --hearth $(HEARTH)
+
+compare-logits compare-beams compare-training compare-exports: compare-%: $(PEERS) compare-model
+	$(PYTHON) Scripts/compare-$*.py
+
+compare-templates: $(PEERS) .build/compare-templates
+	$(PYTHON) Scripts/compare-templates.py .build/compare-templates
+
+# The templates of some 70 models come with llama.cpp's source package.
+.build/compare-templates: $(PEERS)
+	rm -rf $@ $@.source && mkdir -p $@.source
+	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --dest $@.source \
+	  `grep '^llama-cpp-python' Scripts/requirements-compare.txt`
+	tar -xzf $@.source/llama_cpp_python-*.tar.gz -C $@.source
+	mv $@.source/llama_cpp_python-*/vendor/llama.cpp/models/templates $@
+	rm -rf $@.source
+
+compare-fixtures: $(PEERS)
+	$(PYTHON) Scripts/compare-fixtures.py
+
 clean:
 	$(SWIFT) package clean

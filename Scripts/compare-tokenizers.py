@@ -3,9 +3,9 @@
     swift build -c release --product hearth
     python Scripts/compare-tokenizers.py MODEL --hearth .build/release/hearth
 
-MODEL is a .gguf, a tokenizer.json, or a folder with one. Prints how many strings differ (the first few in
-full) and how fast both are on one thread; exits with 1 if any string differs. Needs `tokenizers`, and `gguf`
-for a .gguf file. The strings follow from --seed alone.
+MODEL is a .gguf, a tokenizer.json, a folder with one, or a model in the store. Prints how many strings differ
+(the first few in full) and how fast both are on one thread; exits with 1 if any string differs. Needs
+`tokenizers`, and `gguf` for a .gguf file. The strings follow from --seed alone.
 """
 
 import argparse
@@ -185,6 +185,16 @@ def from_gguf(path):
     return tokenizer
 
 
+def file(arguments):
+    """The file of a model in the store, or the path as it was given."""
+    if os.path.exists(arguments.model):
+        return arguments.model
+    shown = subprocess.run([arguments.hearth, "show", arguments.model, "--json"], stdout=subprocess.PIPE)
+    if shown.returncode != 0:
+        sys.exit(f"{arguments.model}: neither a file nor a model in the store")
+    return json.loads(shown.stdout)["path"]
+
+
 def reference(model):
     path = pathlib.Path(model)
     if path.suffix == ".gguf":
@@ -224,7 +234,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
 
-    tokenizer = reference(arguments.model)
+    tokenizer = reference(file(arguments))
     added = tokenizer.get_added_tokens_decoder().values()
     generator = Generator(arguments.seed, [token.content for token in added])
     strings = [generator.string() for _ in range(arguments.count)]

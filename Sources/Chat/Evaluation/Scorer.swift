@@ -35,18 +35,21 @@ public struct Scorer {
     self.listed = listed
   }
 
-  /// Scores a whole conversation as the chat template writes it.
-  public func score(_ messages: [ChatMessage]) throws -> Score {
+  /// Scores a whole conversation as the chat template writes it; `visit` as below.
+  public func score(
+    _ messages: [ChatMessage], visit: (Span<Float>) throws -> Void = { _ in }
+  ) throws -> Score {
     guard let template = model.template else { throw ChatModelError.noTemplate(model: model.name) }
     let text = try template.render(messages: messages, addGenerationPrompt: false)
-    return try score(model.tokenizer.encode(text, special: true))
+    return try score(model.tokenizer.encode(text, special: true), visit: visit)
   }
 
   /// Scores ids. Texts longer than a window are scored in windows that overlap, each token once, with all the context that its window
   /// has before it.
   ///
-  /// - Throws: `GenerationError` for an id outside the vocabulary or no id at all.
-  public func score(_ ids: [Int32]) throws -> Score {
+  /// - Parameter visit: Receives the log-probabilities of every token, `[vocabulary]`, for each place but the first, in order.
+  /// - Throws: `GenerationError` for an id outside the vocabulary or no id at all, or what `visit` throws.
+  public func score(_ ids: [Int32], visit: (Span<Float>) throws -> Void = { _ in }) throws -> Score {
     guard !ids.isEmpty else { throw GenerationError.emptyPrompt }
     if let stranger = ids.first(where: { $0 < 0 || Int($0) >= model.engine.vocabularyCount }) {
       throw GenerationError.unknownToken(stranger, vocabularyCount: model.engine.vocabularyCount)
@@ -54,6 +57,7 @@ public struct Scorer {
     var logProbabilities: [Double?] = [nil]
     var top: [[Alternative]] = [[]]
     var (start, scored) = (0, 1)
+    var failure: (any Error)?
     while scored < ids.count {
       let end = min(start + window, ids.count)
       let rows = Array(scored - 1 - start..<end - 1 - start)
@@ -61,7 +65,9 @@ public struct Scorer {
         position, values in
         logProbabilities.append(Double(values[Int(ids[start + position + 1])]))
         if listed > 0 { top.append(Scorer.likeliest(values, listed)) }
+        if failure == nil { do { try visit(values.span) } catch { failure = error } }
       }
+      if let failure { throw failure }
       scored = end
       start = max(0, min(start + stride, ids.count - window))
       // A window must begin early enough to leave something to score.

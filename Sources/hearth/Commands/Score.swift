@@ -20,6 +20,10 @@ struct Score: ParsableCommand {
   @Option(help: "Score a file with sliding windows.") var file: String?
   @Option(help: "Tokens that each window moves on (default: half the context).") var stride: Int?
   @Option(help: "List the K likeliest tokens at each place.") var top: Int?
+  @Option(
+    help:
+      "Write the log-probability of every token at each place after the first to this file: f32, [places, vocabulary].")
+  var distributions: String?
   @Flag(help: "One JSON object a line on stdin, one a line on stdout.") var lines = false
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var options: ModelOptions
@@ -39,16 +43,23 @@ struct Score: ParsableCommand {
   }
 
   func run() throws {
+    guard let distributions else { return try run { _ in } }
+    try AtomicFile.write(to: distributions) { sink in
+      try run { values in try sink.append(values.bytes) }
+    }
+  }
+
+  private func run(visit: (Span<Float>) throws -> Void) throws {
     let model = try options.open(model)
     let scorer = Scorer(model, contextLength: options.context, stride: stride, listed: top ?? 0)
     if lines {
       return try LineProtocol.run(Input.self) { input in
-        if let ids = input.ids { return try scorer.score(ids) }
-        if let text = input.text { return try scorer.score(model.prompt(raw: text)) }
+        if let ids = input.ids { return try scorer.score(ids, visit: visit) }
+        if let text = input.text { return try scorer.score(model.prompt(raw: text), visit: visit) }
         guard let messages = input.messages else {
           throw CommandError("expected one of the fields text, ids and messages")
         }
-        return try scorer.score(messages)
+        return try scorer.score(messages, visit: visit)
       }
     }
     let content: String
@@ -60,7 +71,7 @@ struct Score: ParsableCommand {
     } else {
       content = text ?? ""
     }
-    let score = try scorer.score(model.prompt(raw: content))
+    let score = try scorer.score(model.prompt(raw: content), visit: visit)
     if json { return JSONOutput.write(score) }
     if file == nil {
       for (id, logProbability) in zip(score.ids, score.logprobs) {

@@ -1,0 +1,176 @@
+"""Compares fine-tuning in Hearth with PyTorch and PEFT, step by step, in f32 on SmolLM2's dequantised weights.
+
+    python Scripts/compare-training.py
+
+LoRA: 20 steps from an adapter whose two matrices are both random, batches of 2, accumulated twice, clipped, decayed,
+warm-up and cosine. Full: 5 steps. The reference masks by position: it finds what the assistant said by rendering the
+template turn by turn, here, not in Hearth. Exits with 1 if a loss differs by 1e-3 or more.
+Needs torch, transformers, peft, tokenizers and gguf.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import peft
+import torch
+import transformers
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from peers import smollm2  # noqa: E402
+
+TOLERANCE = 1e-3
+BATCH, ACCUMULATION, DECAY = 2, 2, 0.01
+COMMON = ["--order", "given", "--batch-size", str(BATCH), "--gradient-accumulation", str(ACCUMULATION),
+          "--weight-decay", str(DECAY), "--validation-fraction", "0"]
+RUNS = {
+    "lora": {"steps": 20, "rate": 2e-3, "schedule": "cosine", "warmup": 3, "norm": 0.5},
+    "full": {"steps": 5, "rate": 1e-4, "schedule": "linear", "warmup": 1, "norm": 1.0},
+}
+
+CREATURES = ["otter", "heron", "badger", "wren", "pike", "stoat", "curlew", "hare", "newt", "osprey"]
+COLOURS = ["rust", "slate", "amber", "moss", "chalk"]
+
+
+def conversations():
+    """40 conversations of one to three turns, some with a system message."""
+    made = []
+    for i in range(40):
+        creature, colour, number = CREATURES[i % 10], COLOURS[i // 10], 3 + (7 * i) % 23
+        messages = [{"role": "system", "content": "You keep the register of the reserve."}] if i % 3 == 0 else []
+        messages += [
+            {"role": "user", "content": f"Which tag does the {colour} {creature} wear?"},
+            {"role": "assistant", "content": f"The {colour} {creature} wears tag {number}."},
+        ]
+        if i % 4 == 1:
+            messages += [
+                {"role": "user", "content": "And where was it last seen?"},
+                {"role": "assistant", "content": f"By the sluice, {number} paces north of the old willow."},
+            ]
+        if i % 8 == 5:
+            messages += [
+                {"role": "user", "content": "Thanks! Is that far?"},
+                {"role": "assistant", "content": "No, about two minutes on foot. Mind the nettles."},
+            ]
+        made.append(messages)
+    return made
+
+
+def tokenize(messages, tokenizer, template):
+    """Ids and labels: -100 except for what each assistant turn added, through its stop token."""
+    ids, labels = [], []
+    for turn, message in enumerate(messages):
+        before = len(ids)
+        ids = tokenizer.encode(template(messages[: turn + 1]), add_special_tokens=False).ids
+        labels += [-100] * (len(ids) - before)
+        if message["role"] == "assistant":
+            opening = template(messages[:turn], add_generation_prompt=True)
+            start = len(tokenizer.encode(opening, add_special_tokens=False).ids)
+            # The template ends a turn with <|im_end|> and a newline, which nobody needs to learn.
+            stop = len(ids) - 1 - ids[::-1].index(2)
+            labels[start : stop + 1] = ids[start : stop + 1]
+    return ids, labels
+
+
+def batch_loss(model, examples):
+    """Sum of −log p over the supervised tokens, of examples padded side by side, as PyTorch users do."""
+    width = max(len(ids) for ids, _ in examples)
+    ids = torch.tensor([ids + [2] * (width - len(ids)) for ids, _ in examples])
+    mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in examples])
+    labels = torch.tensor([labels + [-100] * (width - len(labels)) for _, labels in examples])
+    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1), ignore_index=-100, reduction="sum")
+
+
+def reference(model, examples, run):
+    """(loss, learning rate, gradient norm) of every step."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+    others = [p for p in model.parameters() if p.requires_grad and p.dim() == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}], lr=run["rate"])
+    schedule = transformers.get_scheduler(run["schedule"], optimizer, run["warmup"], run["steps"])
+    steps = []
+    for step in range(run["steps"]):
+        first = step * BATCH * ACCUMULATION % len(examples)
+        chosen = examples[first : first + BATCH * ACCUMULATION]
+        count = sum(label != -100 for _, labels in chosen for label in labels[1:])
+        loss = 0.0
+        for start in range(0, len(chosen), BATCH):
+            part = batch_loss(model, chosen[start : start + BATCH]) / count
+            part.backward()
+            loss += part.item()
+        norm = torch.nn.utils.clip_grad_norm_(decayed + others, run["norm"]).item()
+        steps.append((loss, schedule.get_last_lr()[0], norm, count))
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    return steps
+
+
+def hearth(arguments, run, folder, *options):
+    command = [
+        arguments.hearth, "finetune", "--model", arguments.model, "--data", str(folder / "data.jsonl"), "--output",
+        str(folder / "run"), "--json", "--quiet", "--threads", str(arguments.threads), "--learning-rate",
+        str(run["rate"]), "--schedule", run["schedule"], "--warmup-ratio", str(run["warmup"] / run["steps"]),
+        "--max-steps", str(run["steps"]), "--max-gradient-norm", str(run["norm"]), *COMMON, *options]
+    result = subprocess.run(command, stdout=subprocess.PIPE)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(command)}: status {result.returncode}")
+    return [e for e in map(json.loads, result.stdout.splitlines()) if e["event"] == "step"]
+
+
+def compare(name, wanted, found, run):
+    if len(found) != len(wanted):
+        sys.exit(f"{name}: {len(found)} steps of {len(wanted)}")
+    print(f"{name}: step  loss PyTorch   loss Hearth   difference  gradient norm      supervised")
+    worst, failures = 0.0, 0
+    for (loss, rate, norm, count), step in zip(wanted, found):
+        difference = abs(step["loss"] - loss)
+        worst = max(worst, difference)
+        clipped = "clipped" if norm > run["norm"] else ""
+        print(f"{name}: {step['step']:4d}  {loss:.7f}     {step['loss']:.7f}     {difference:.1e}     "
+              f"{norm:.4f} {step['gradient_norm']:.4f} {clipped:7s} {count}")
+        same = count == step["supervised_tokens"] and abs(rate - step["learning_rate"]) < 1e-9
+        failures += not same or difference >= TOLERANCE or abs(norm - step["gradient_norm"]) > 1e-2 * norm
+    print(f"{name}: losses of {len(wanted)} steps within {worst:.1e}, from {wanted[0][0]:.3f} to {wanted[-1][0]:.3f}")
+    return failures
+
+
+def main():
+    arguments = smollm2.arguments(
+        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    tokenizer, template = smollm2.tokenizer(arguments.file), smollm2.template(arguments.file)
+    data = conversations()
+    examples = [tokenize(messages, tokenizer, template) for messages in data]
+    print(f"{len(data)} conversations, {sum(len(ids) for ids, _ in examples)} tokens; torch {torch.__version__}, "
+          f"peft {peft.__version__}, transformers {transformers.__version__}")
+    failures = 0
+    for name, run in RUNS.items():
+        model = smollm2.load(arguments.file)
+        with tempfile.TemporaryDirectory(dir=smollm2.ROOT / ".build") as path:
+            folder = pathlib.Path(path)
+            (folder / "data.jsonl").write_text("".join(json.dumps({"messages": m}) + "\n" for m in data))
+            options = ["--method", "full"]
+            if name == "lora":
+                generator = torch.Generator().manual_seed(3)
+                model = peft.get_peft_model(model, peft.LoraConfig(
+                    r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+                with torch.no_grad():
+                    for key, parameter in model.named_parameters():
+                        if "lora_" in key:
+                            parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
+                model.save_pretrained(folder / "adapter")
+                options = ["--adapter", str(folder / "adapter"), "--rank", "8", "--alpha", "16"]
+            found = hearth(arguments, run, folder, *options)
+        failures += compare(name, reference(model.train(), examples, run), found, run)
+        del model
+    print("FAILED" if failures else "same losses, learning rates, gradient norms and masks")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
