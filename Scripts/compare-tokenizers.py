@@ -197,7 +197,8 @@ def file(arguments):
 
 def reference(model):
     path = pathlib.Path(model)
-    if path.suffix == ".gguf":
+    # The store's files are named by their hashes.
+    if path.is_file() and path.open("rb").read(4) == b"GGUF":
         return from_gguf(path)
     return Tokenizer.from_file(str(path / "tokenizer.json" if path.is_dir() else path))
 
