@@ -16,6 +16,7 @@ struct Hearth: AsyncParsableCommand {
       Pull.self, List.self, Show.self, Remove.self,
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
+      Export.self, Quantize.self,
     ])
 
   /// Runs the command; failures end with status 1 and a message, wrong usage with 64.

@@ -7,29 +7,37 @@ extension Tokenizer {
   ///
   /// - Throws: `CheckpointError` when the metadata is missing or of the wrong type, `TokenizerError` when it makes no tokenizer.
   public convenience init(gguf checkpoint: Checkpoint) throws {
-    func id(_ key: String) throws -> Int32? {
+    try self.init(gguf: GGUFVocabulary(checkpoint))
+  }
+}
+
+extension GGUFVocabulary {
+  /// What a GGUF file's metadata says, not yet checked.
+  ///
+  /// - Throws: `CheckpointError` when the metadata is missing or of the wrong type.
+  init(_ checkpoint: Checkpoint) throws(CheckpointError) {
+    func id(_ key: String) throws(CheckpointError) -> Int32? {
       guard let value = try checkpoint.integerIfPresent("tokenizer.ggml." + key) else { return nil }
       return Int32(exactly: value) ?? -1
     }
-    let tokens = try checkpoint.stringsIfPresent("tokenizer.ggml.tokens") ?? []
-    try self.init(
-      gguf: GGUFVocabulary(
-        model: try checkpoint.string("tokenizer.ggml.model"),
-        pre: try checkpoint.stringIfPresent("tokenizer.ggml.pre"),
-        tokens: tokens, merges: try checkpoint.stringsIfPresent("tokenizer.ggml.merges") ?? [],
-        tokenTypes: try checkpoint.integersIfPresent("tokenizer.ggml.token_type")?.map { Int32(clamping: $0) },
-        beginningOfSequence: try id("bos_token_id"), endOfSequence: try id("eos_token_id"),
-        padding: try id("padding_token_id"), unknown: try id("unknown_token_id"),
-        addBeginningOfSequence: try checkpoint.boolIfPresent("tokenizer.ggml.add_bos_token"),
-        addEndOfSequence: try checkpoint.boolIfPresent("tokenizer.ggml.add_eos_token"),
-        endOfTurn: try [id("eot_token_id"), id("eom_token_id")].compactMap { $0 }))
+    self.init(
+      model: try checkpoint.string("tokenizer.ggml.model"),
+      pre: try checkpoint.stringIfPresent("tokenizer.ggml.pre"),
+      tokens: try checkpoint.stringsIfPresent("tokenizer.ggml.tokens") ?? [],
+      merges: try checkpoint.stringsIfPresent("tokenizer.ggml.merges") ?? [],
+      tokenTypes: try checkpoint.integersIfPresent("tokenizer.ggml.token_type")?.map { Int32(clamping: $0) },
+      beginningOfSequence: try id("bos_token_id"), endOfSequence: try id("eos_token_id"),
+      padding: try id("padding_token_id"), unknown: try id("unknown_token_id"),
+      addBeginningOfSequence: try checkpoint.boolIfPresent("tokenizer.ggml.add_bos_token"),
+      addEndOfSequence: try checkpoint.boolIfPresent("tokenizer.ggml.add_eos_token"),
+      endOfTurn: [try id("eot_token_id"), try id("eom_token_id")].compactMap { $0 })
   }
 }
 
 extension ChatModel {
   /// Loads a GGUF file with the tokenizer and template that it carries.
   static func load(
-    gguf checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool
+    gguf checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool, isForReading: Bool = false
   ) throws -> ChatModel {
     let tokenizer = try Tokenizer(gguf: checkpoint)
     let special = tokenizer.specialTokens
@@ -38,7 +46,7 @@ extension ChatModel {
         source, bosToken: special.beginningOfSequence.flatMap { tokenizer.spelling(of: $0) },
         eosToken: special.endOfSequence.flatMap { tokenizer.spelling(of: $0) })
     }
-    let engine = try LanguageModel(checkpoint, precision: precision, pool: pool)
+    let engine = try LanguageModel(checkpoint, precision: precision, pool: pool, isForReading: isForReading)
     guard tokenizer.vocabularyCount <= engine.vocabularyCount else {
       throw ChatModelError.vocabulary(
         model: name, tokens: tokenizer.vocabularyCount, rows: engine.vocabularyCount)

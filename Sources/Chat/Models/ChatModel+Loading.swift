@@ -24,8 +24,8 @@ extension ChatModel {
   }
 
   /// Loads a Hugging Face folder with its tokenizer and template.
-  private static func load(
-    folder checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool
+  static func load(
+    folder checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool, isForReading: Bool = false
   ) throws -> ChatModel {
     let url = URL(filePath: checkpoint.path)
     let tokenizer = try Tokenizer(folder: url)
@@ -35,7 +35,7 @@ extension ChatModel {
       try ChatTemplate(
         $0.source, bosToken: configuration.beginningOfSequence, eosToken: configuration.endOfSequence)
     }
-    let engine = try LanguageModel(checkpoint, precision: precision, pool: pool)
+    let engine = try LanguageModel(checkpoint, precision: precision, pool: pool, isForReading: isForReading)
     guard tokenizer.vocabularyCount <= engine.vocabularyCount else {
       throw ChatModelError.vocabulary(
         model: name, tokens: tokenizer.vocabularyCount, rows: engine.vocabularyCount)

@@ -44,6 +44,9 @@ public final class Adapter {
   /// A and B of each adapted map, in the model's order.
   var parameters: [Parameter] { entries.flatMap { [$0.pair.down, $0.pair.up] } }
 
+  /// How many linear maps it adapts.
+  public var mapCount: Int { entries.count }
+
   /// How many numbers the adapter holds.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 }

@@ -54,7 +54,7 @@ public enum PEFTAdapter {
     var unused = Set(file.tensors.map(\.name))
     let empty = Adapter(settings: settings)
     for linear in model.linears {
-      let base = prefix + linear.weight.name.dropping(".weight").huggingFace
+      let base = prefix + model.modulePath(of: linear)
       let names = (down: base + ".lora_A.weight", up: base + ".lora_B.weight")
       if !unused.contains(names.down), !unused.contains(names.up) { continue }
       let down = try values(names.down, file, [settings.rank, linear.inputs])
@@ -103,7 +103,7 @@ public enum PEFTAdapter {
   static func tensors(_ adapter: Adapter, of model: LanguageModel) -> [String: (shape: [Int], values: [Float])] {
     var tensors: [String: (shape: [Int], values: [Float])] = [:]
     for (linear, pair) in adapter.entries {
-      let base = prefix + linear.weight.name.dropping(".weight").huggingFace
+      let base = prefix + model.modulePath(of: linear)
       let up = pair.up.values(model.pool)
       tensors[base + ".lora_A.weight"] = ([pair.rank, linear.inputs], pair.down.values(model.pool))
       tensors[base + ".lora_B.weight"] = (
@@ -118,6 +118,13 @@ public enum PEFTAdapter {
 }
 
 extension LanguageModel {
+  /// Where the map lies in the model that `transformers` makes of a folder, which for the first GPT-2 folders is not the name of its
+  /// tensor: those were saved without the prefix.
+  func modulePath(of linear: Linear) -> String {
+    let name = linear.weight.name.dropping(".weight").huggingFace
+    return checkpoint.architecture == "gpt2" && name.hasPrefix("h.") ? "transformer." + name : name
+  }
+
   /// Whether weights lie in the order of GGUF files.
   var isGGUF: Bool {
     if case .gguf = checkpoint.source { true } else { false }

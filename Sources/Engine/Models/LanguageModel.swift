@@ -14,9 +14,11 @@ public final class LanguageModel {
 
   /// Loads a checkpoint whose family Hearth knows.
   ///
+  /// - Parameter isForReading: Whether weights only are read, as an export does: they stay in the file, and no pass can be run.
   /// - Throws: `CheckpointError` when the family is unknown, or a setting or tensor is missing or misshapen.
   public init(
-    _ checkpoint: Checkpoint, precision: Precision = .serving, pool: WorkerPool = WorkerPool()
+    _ checkpoint: Checkpoint, precision: Precision = .serving, pool: WorkerPool = WorkerPool(),
+    isForReading: Bool = false
   ) throws(CheckpointError) {
     guard let family = architectures.first(where: { $0.names.contains(checkpoint.architecture) }) else {
       throw CheckpointError(
@@ -31,7 +33,7 @@ public final class LanguageModel {
     self.pool = pool
     parameters = weights.parameters
     linears = weights.linears
-    prepare()
+    if !isForReading { prepare() }
   }
 
   /// Packs weights for serving, or holds them in f32.
