@@ -44,6 +44,8 @@ public struct ExportResult: Encodable, Sendable {
   public let tensors_copied: Int
   /// Tensors written anew.
   public let tensors_converted: Int
+  /// What the format could not hold, for people.
+  public let notes: [String]
 }
 
 /// Writes models in the formats of other programs.
@@ -82,6 +84,7 @@ public struct Exporter {
       output, isFolder: format.isFolder, replaces: replaces, inputs: source.paths)
     var summary: MergedModel.Summary?
     var adapterType = "F32"
+    var notes: [String] = []
     switch format {
     case .peft:
       let adapter = try source.requireAdapter(format)
@@ -100,6 +103,9 @@ public struct Exporter {
       if case .huggingFace(let folder) = source.checkpoint.source {
         text = try TextFiles.metadata(
           of: URL(filePath: folder.path), rows: source.base.engine.vocabularyCount)
+        notes += try GGUFVocabulary.lost(folder: URL(filePath: folder.path)).map {
+          "GGUF cannot say how the token \($0) treats the text beside it; around it ids may differ from the folder's"
+        }
       }
       summary = try source.merged.writeGGUF(
         to: place.path, name: source.generalName, tokenizer: text, type: type, errors: errors)
@@ -113,7 +119,7 @@ public struct Exporter {
     return ExportResult(
       model: source.name, format: format.rawValue, type: summary?.mostly ?? adapterType, output: place.path,
       files: files, size_bytes: files.reduce(0) { $0 + $1.bytes }, tensors_copied: summary?.copied ?? 0,
-      tensors_converted: summary?.converted ?? 2 * (source.adapter?.mapCount ?? 0))
+      tensors_converted: summary?.converted ?? 2 * (source.adapter?.mapCount ?? 0), notes: notes)
   }
 
   private func writeFolder(
@@ -143,6 +149,7 @@ extension ExportSource {
     if run == nil, case .gguf(let file) = checkpoint.source, case .string(let name)? = file.metadata["general.name"] {
       return name
     }
-    return URL(filePath: name).deletingPathExtension().lastPathComponent
+    let last = URL(filePath: name).lastPathComponent
+    return last.hasSuffix(".gguf") ? String(last.dropLast(".gguf".count)) : last
   }
 }

@@ -55,13 +55,19 @@ public struct Quantization {
     let after = measures ? try score(result.output) : nil
     return Report(
       model: location.name, type: type.name, output: result.output, size_bytes: result.size_bytes,
-      size_bytes_before: try ModelFacts(location).size_bytes,
+      size_bytes_before: try sizeBefore(),
       classes: errors.classes.map {
         ClassError(
           tensor: $0.name, types: $0.sum.types, relative_rms_error: $0.sum.relative, parameters: $0.sum.count)
       },
       relative_rms_error: errors.overall.relative, perplexity_before: before?.perplexity,
       perplexity: after?.perplexity, tokens: after?.ids.count)
+  }
+
+  private func sizeBefore() throws -> Int {
+    let own = try ModelFacts(location).size_bytes
+    guard let run = try TunedModel(ifRunFolder: location.path) else { return own }
+    return try own + ModelFacts(ModelStore.Location(path: run.base, name: run.baseName)).size_bytes
   }
 
   private func score(_ path: String) throws -> Scorer.Score {

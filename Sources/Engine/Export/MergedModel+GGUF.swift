@@ -52,18 +52,29 @@ extension MergedModel {
       metadata.merge(tokenizer)
     }
     metadata["general.name"] = .string(name)
-    let matrices = outgoing.filter { $0.shape.count > 1 }
-    var sizes: [UInt32: Int] = [:]
-    for matrix in matrices { sizes[matrix.type.number, default: 0] += matrix.shape.reduce(1, *) }
-    let most = sizes.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? GGMLType.f32.number
-    // A base's own mixture keeps its name as long as most of it is still there.
-    if summary.converted > 0, let number = StorageType.fileType(GGMLType(number: most)) {
+    // A base's own mixture ("Q4_K_M") keeps its number as long as most of the file is what it was.
+    let most = MergedModel.mostType(outgoing.map { ($0.type, $0.shape) })
+    if most != baseType(), let number = StorageType.fileType(most) {
       metadata["general.file_type"] = .uint32(number)
     }
     var writer = GGUFWriter(metadata: metadata)
     for tensor in outgoing { writer.add(tensor) }
     try writer.write(to: path)
     return summary
+  }
+
+  /// The type of most elements of matrices.
+  private static func mostType(_ tensors: [(type: GGMLType, shape: [Int])]) -> GGMLType {
+    var counts: [UInt32: Int] = [:]
+    for (type, shape) in tensors where shape.count > 1 { counts[type.number, default: 0] += shape.reduce(1, *) }
+    let most = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }
+    return most.map { GGMLType(number: $0.key) } ?? .f32
+  }
+
+  /// The type of most of a base that is a GGUF file; nil for folders, which have no number for it.
+  private func baseType() -> GGMLType? {
+    guard case .gguf(let file) = base.checkpoint.source else { return nil }
+    return MergedModel.mostType(file.tensors.map { ($0.type, $0.shape) })
   }
 
   private func ggufTensors(

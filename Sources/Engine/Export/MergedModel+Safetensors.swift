@@ -32,7 +32,7 @@ extension MergedModel {
   public func writeSafetensors(
     to folder: String, type asked: StorageType? = nil, shardByteCount: Int = MergedModel.shardByteCount
   ) throws -> Summary {
-    _ = try base.exportedFamily()
+    if base.isGGUF { _ = try base.exportedFamily() }
     let type = try folderType(asked)
     var summary = Summary()
     var shards: [(tensors: [OutgoingTensor], byteCount: Int)] = [([], 0)]

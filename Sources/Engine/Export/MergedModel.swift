@@ -60,7 +60,9 @@ public struct MergedModel {
           pair: pair.flatMap { $0.isZero(base.pool) ? nil : $0 },
           trained: try trained?.tensorIfPresent(parameter.name.huggingFace),
           isLinear: linear != nil, isHead: ObjectIdentifier(parameter) == head, isBaseGGUF: base.isGGUF,
-          isTransposedInFolders: linear != nil && base.transposesLinearMapsInFolders, pool: base.pool))
+          isTransposedInFolders: base.isGGUF
+            ? linear != nil && base.transposesLinearMapsInFolders : parameter.isTransposed,
+          pool: base.pool))
     }
     return tensors
   }

@@ -40,6 +40,20 @@ extension GGUFVocabulary {
       addEndOfSequence: definition.suffix.isEmpty ? nil : definition.suffix == special.endOfSequence.map { [$0] },
       endOfTurn: special.endOfGeneration.subtracting(special.endOfSequence.map { [$0] } ?? []).sorted())
   }
+
+  /// The added tokens of a folder that GGUF has no word for: those that take white space along, stand alone only, or are looked for in
+  /// normalised text that differs.
+  ///
+  /// - Throws: `TokenizerError` when the tokenizer is damaged.
+  public static func lost(folder: URL) throws(TokenizerError) -> [String] {
+    let url = folder.appending(path: "tokenizer.json")
+    var definition = try TokenizerJSON(Array(try Tokenizer.read(url)), source: url.path).definition()
+    try definition.apply(TokenizerConfiguration(folder: folder))
+    return definition.addedTokens.filter { token in
+      token.stripsLeft || token.stripsRight || token.isSingleWord
+        || (token.isNormalized && definition.normalizer != .none)
+    }.map(\.content)
+  }
 }
 
 /// Kinds of token in a GGUF vocabulary. llama.cpp, `enum llama_token_type`.

@@ -29,13 +29,10 @@ struct Export: ParsableCommand {
   @Option(help: "How to store weights: F32, F16, BF16, and for gguf Q8_0, Q4_1, …") var type: StorageType?
   @Option(help: "What PEFT is to call the base (default: its repository, or its path).") var base: String?
   @Flag(help: "Replace what is there.") var force = false
-  @Option(help: "Threads to compute with (default: as many as this process may use).") var threads: Int?
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var options: ModelOptions
 
   func validate() throws {
-    if let threads, threads < 1 || threads > 1024 {
-      throw ValidationError("--threads \(threads): expected 1 to 1024")
-    }
     if base != nil, format != .peft { throw ValidationError("--base: only goes with --format peft") }
     if let type, !format.types.contains(type.name) {
       throw ValidationError(
@@ -46,17 +43,19 @@ struct Export: ParsableCommand {
   }
 
   func run() throws {
-    let exporter = Exporter(try ModelStore().locate(model), pool: WorkerPool(threadCount: threads))
+    let exporter = Exporter(try ModelStore().locate(model), pool: WorkerPool(threadCount: options.threads))
     let result = try exporter.export(format, to: output, type: type, replaces: force, baseName: base)
+    for note in result.notes { FileHandle.standardError.write(Data("hearth: \(note)\n".utf8)) }
     if json { return JSONOutput.write(result) }
-    result.show()
+    result.show(isBrief: options.quiet)
   }
 }
 
 extension ExportResult {
   /// Says what was written.
-  func show() {
+  func show(isBrief: Bool) {
     print("\(output)  \(ByteText.of(size_bytes)), mostly \(type)")
+    if isBrief { return }
     if files.count > 1 {
       let width = files.map(\.name.count).max() ?? 0
       for file in files {
