@@ -181,7 +181,7 @@ def tiny_folder(family, folder):
     rows = tokenizer.get_vocab_size() + 5  # rows that no token has, as real models have them
     if family == "gpt2":
         model = transformers.GPT2LMHeadModel(transformers.GPT2Config(
-            vocab_size=rows, n_embd=64, n_layer=2, n_head=4, n_positions=512, resid_pdrop=0, embd_pdrop=0,
+            vocab_size=rows, n_embd=64, n_layer=2, n_head=4, n_positions=1024, resid_pdrop=0, embd_pdrop=0,
             attn_pdrop=0, **ids))
     else:
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(

@@ -5,21 +5,17 @@ internal import Foundation
 enum ModelCard {
   static func adapter(_ source: ExportSource, baseName: String) -> String {
     let settings = source.adapter?.settings ?? Adapter.Settings()
-    var loading = "base = AutoModelForCausalLM.from_pretrained(\"\(baseName)\")"
     var remark = ""
-    if case .gguf(let file) = source.checkpoint.source {
-      let url = URL(filePath: file.path).standardizedFileURL
-      let folder = url.deletingLastPathComponent().path
+    if case .gguf = source.checkpoint.source {
+      // No path of this machine: these folders are made to be published.
       remark = """
 
-        The adapter was trained on the quantised weights of a GGUF file, \(url.lastPathComponent). To get the very logits that it was
-        trained with, load that file as the base:
+        It was trained on the quantised weights of a GGUF file. To get the very logits it was trained with, load that file as the base:
 
-            base = AutoModelForCausalLM.from_pretrained("\(folder)", gguf_file="\(url.lastPathComponent)")
+            base = AutoModelForCausalLM.from_pretrained("path/to/its/folder", gguf_file="model.gguf")
 
         """
     }
-    loading = loading.replacing("\n", with: " ")
     return """
       ---
       base_model: \(baseName)
@@ -36,7 +32,7 @@ enum ModelCard {
           from peft import PeftModel
           from transformers import AutoModelForCausalLM
 
-          \(loading)
+          base = AutoModelForCausalLM.from_pretrained("\(baseName)")
           model = PeftModel.from_pretrained(base, "path/to/this/folder")
       \(remark)
       """ + "\n"
