@@ -62,7 +62,8 @@ let package = Package(
     .testTarget(
       name: "TokenizersTests", dependencies: ["Tokenizers"], swiftSettings: swift),
     .testTarget(
-      name: "ChatTests", dependencies: ["Chat", "Engine", "Tokenizers", "TestSupport"],
+      name: "ChatTests",
+      dependencies: ["Chat", "Engine", "Tokenizers", "TestSupport", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: swift),
   ],
   swiftLanguageModes: [.v6],

