@@ -23,6 +23,8 @@ struct Hearth: AsyncParsableCommand {
   static func main() async {
     // A reader that went away (hearth … | head) is no reason to die of a signal in the middle of a write.
     signal(SIGPIPE, SIG_IGN)
+    // Nor is a limit on file sizes: the write then fails, and what was there stays.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

@@ -9,6 +9,7 @@ internal import Tokenizers
 public final class FineTuning {
   public let recipe: FineTuningRecipe
   private let folder: RunFolder
+  private let lock: FileLock
   private let base: ChatModel
   private let basePath: String
   private let logFolder: String?
@@ -18,6 +19,8 @@ public final class FineTuning {
   private let schedule: LearningRateSchedule
   private var progress = RunFolder.Progress()
   private let resumes: Bool
+  /// Whether a process has worked in the folder before.
+  private let isLater: Bool
   /// Asked before each step; true ends the run with a checkpoint.
   public var isInterrupted: () -> Bool = { false }
 
@@ -41,20 +44,18 @@ public final class FineTuning {
     self.basePath = basePath
     self.logFolder = logFolder
     folder = RunFolder(output)
+    if resume { try FineTuning.requireSameBase(base, basePath, of: output) }
     data = try TrainingData(recipe, for: base)
     plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
     schedule = LearningRateSchedule(
       shape: recipe.schedule, peak: recipe.learningRate,
       warmupSteps: Int((recipe.warmupRatio * Double(plan.stepCount)).rounded(.up)), totalSteps: plan.stepCount)
 
-    if resume {
-      try folder.lock()
-      folder.removeDrafts()
-    } else {
-      try folder.create()
-      try folder.lock()
-    }
-    let checkpoint = resume ? folder.newest() : nil
+    if !resume { try folder.create() }
+    lock = try folder.lock()
+    if resume { folder.removeDrafts() }
+    isLater = resume
+    let checkpoint = resume ? try folder.newest() : nil
     resumes = checkpoint != nil
     trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: checkpoint?.folder)
     if let checkpoint {
@@ -69,6 +70,19 @@ public final class FineTuning {
       progress.dataHash = data.hash
       try writeRecords()
     }
+  }
+
+  /// - Throws: `RunError` when the run was begun on another base, or on one with another tokenizer or template.
+  private static func requireSameBase(_ base: ChatModel, _ path: String, of output: String) throws {
+    // A run that was killed before it wrote its record has nothing that could differ.
+    guard let record = try TunedModel(ifRunFolder: output) else { return }
+    let path = URL(filePath: path).standardizedFileURL.path
+    guard record.base == path else {
+      throw RunError(
+        "\(output): was begun on \(record.base), but \(base.name) is now \(path): put the base back, or start a new run"
+      )
+    }
+    try base.fingerprint.require(record.fingerprint, of: output, base: base.name)
   }
 
   private static func makeTrainer(
@@ -114,21 +128,23 @@ public final class FineTuning {
   public func run(_ report: (FineTuningEvent) throws -> Void) throws -> FineTuningEvent.Done {
     let started = ContinuousClock.now
     let metrics = try MetricsLog(
-      path: folder.file(RunFolder.metricsName), keepingThrough: resumes ? progress.step : nil)
+      path: folder.file(RunFolder.metricsName), keepingThrough: isLater ? (resumes ? progress.step : -1) : nil)
     let board = try TensorBoardWriter(
-      folder: logFolder ?? folder.path, resumingAt: resumes ? progress.step + 1 : nil)
+      folder: logFolder ?? folder.path, resumingAt: isLater ? (resumes ? progress.step + 1 : 0) : nil)
     try board.settings(tensorBoardSettings, metrics: ["train/loss", "eval/loss"])
     try report(
       .prepared(
         data.trainingStatistics, validation: data.validationStatistics,
         trainableParameters: trainer.parameterCount, stepCount: plan.stepCount))
-    if resumes { try report(.resumed(step: progress.step)) }
+    if resumes {
+      try folder.settle(progress, keep: recipe.keep, isScheduled: isScheduled)
+      try report(.resumed(step: progress.step))
+    }
 
     var (tokens, training, stoppedEarly) = (0, 0.0, false)
     if !resumes, !data.validation.isEmpty {
       try report(.evaluation(try evaluate(metrics, board)))
     }
-    let evaluateEvery = recipe.evaluateEvery ?? max(1, (plan.stepsPerEpoch + 1) / 2)
     while progress.step < plan.stepCount {
       if isInterrupted() || hasLostPatience {
         stoppedEarly = hasLostPatience
@@ -141,16 +157,18 @@ public final class FineTuning {
       tokens += Int((event.tokensPerSecond * seconds).rounded())
       try report(.step(event))
 
-      let isLast = progress.step == plan.stepCount
-      let evaluates = !data.validation.isEmpty && (progress.step % evaluateEvery == 0 || isLast)
-      if evaluates { try report(.evaluation(try evaluate(metrics, board))) }
-      if evaluates || isLast || recipe.saveEvery.map({ progress.step % $0 == 0 }) == true {
+      if evaluates(after: progress.step) { try report(.evaluation(try evaluate(metrics, board))) }
+      if isScheduled(progress.step) {
         try metrics.flush()
         try board.flush()
         try save()
       }
     }
-    if folder.newest()?.progress.step != progress.step { try save() }
+    if try folder.newest()?.progress.step != progress.step {
+      try metrics.flush()
+      try board.flush()
+      try save()
+    }
     let done = FineTuningEvent.Done(
       steps: progress.step, bestStep: progress.bestStep, bestLoss: progress.bestLoss, output: folder.path,
       seconds: (ContinuousClock.now - started).seconds,
@@ -161,6 +179,16 @@ public final class FineTuning {
     try RunReport(folder: folder, recipe: recipe, baseName: base.name).write(done, baseLoss: progress.baseLoss)
     try report(.done(done))
     return done
+  }
+
+  private func evaluates(after step: Int) -> Bool {
+    let every = recipe.evaluateEvery ?? max(1, (plan.stepsPerEpoch + 1) / 2)
+    return !data.validation.isEmpty && (step % every == 0 || step == plan.stepCount)
+  }
+
+  /// Whether a run that nobody interrupts has a checkpoint after this step.
+  private func isScheduled(_ step: Int) -> Bool {
+    evaluates(after: step) || step == plan.stepCount || recipe.saveEvery.map { step % $0 == 0 } == true
   }
 
   private var hasLostPatience: Bool {
@@ -177,7 +205,9 @@ public final class FineTuning {
       result = try trainer.step(chosen.map { TrainingBatch(data.training, $0) }, learningRate: rate)
     } catch {
       let places = chosen.flatMap { $0 }.prefix(8).map { "\(data.training[$0].file):\(data.training[$0].line)" }
-      throw RunError("\(error) The step's examples: \(places.joined(separator: ", "))")
+      let cause =
+        base.engine.tensorThatIsNotFinite.map { " The model's tensor \($0) is not finite: its file is damaged." } ?? ""
+      throw RunError("\(error)\(cause) The step's examples: \(places.joined(separator: ", "))")
     }
     progress.step += 1
     let event = FineTuningEvent.Step(
@@ -202,8 +232,17 @@ public final class FineTuning {
   private func evaluate(
     _ metrics: borrowing MetricsLog, _ board: borrowing TensorBoardWriter
   ) throws -> FineTuningEvent.Evaluation {
-    let losses = HeldOutLoss(data.validation).measure(base.engine, adapter: trainer.adapter)
+    let losses = HeldOutLoss(data.validation).measure(
+      base.engine, adapter: trainer.adapter, precision: recipe.precision == .serving ? .serving : .reference)
     let loss = losses.perToken
+    guard loss.isFinite else {
+      let cause = base.engine.tensorThatIsNotFinite.map {
+        "the model's tensor \($0) is not finite: its file is damaged"
+      }
+      throw RunError(
+        "step \(progress.step): the held-out loss is \(loss): \(cause ?? "use a smaller learning rate or a longer warm-up")"
+      )
+    }
     let isBest = progress.bestLoss.map { loss < $0 } ?? true
     if progress.step == 0 {
       progress.baseLoss = loss
@@ -230,7 +269,7 @@ public final class FineTuning {
 
   private func save() throws {
     let (trainer, base) = (trainer, base)
-    try folder.save(progress, keep: recipe.keep) { draft in
+    try folder.save(progress, keep: recipe.keep, isScheduled: isScheduled) { draft in
       if let adapter = trainer.adapter {
         try PEFTAdapter.write(adapter, of: base.engine, to: draft, baseName: base.name)
       } else {

@@ -22,7 +22,12 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
 
   /// What the base is multiplied in while training.
   public enum TrainingPrecision: String, Codable, Sendable, CaseIterable {
+    /// Gradients and held-out loss in f32.
     case f32
+    /// Gradients in f32; held-out loss in the kernels that will serve.
+    case serving
+    /// Not there yet.
+    case bf16
   }
 
   /// The base: a name in the store or a path.
@@ -189,6 +194,7 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try require(saveEvery ?? 1 >= 1, "save-every", "at least 1", saveEvery ?? 0)
     try require(keep >= 1, "keep", "at least 1", keep)
     try require(patience ?? 1 >= 1, "patience", "at least 1", patience ?? 0)
+    try require(precision != .bf16, "precision", "f32 or serving, as training in bf16 is not there yet", "bf16")
     try require(method == .lora || adapter == nil, "adapter", "--method lora", "with --method full")
   }
 }

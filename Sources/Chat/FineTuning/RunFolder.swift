@@ -57,7 +57,11 @@ struct RunFolder: Sendable {
   /// - Throws: `RunError` when another run is there already.
   func create() throws {
     let manager = FileManager.default
-    if let contents = try? manager.contentsOfDirectory(atPath: path), !contents.isEmpty {
+    // A run that was killed before it wrote its recipe has left nothing that counts.
+    let leftovers: Set = [".lock", "checkpoints"]
+    if let contents = try? manager.contentsOfDirectory(atPath: path),
+      !leftovers.isSuperset(of: contents) || !steps.isEmpty
+    {
       throw RunError(
         contents.contains(RunFolder.recipeName)
           ? "\(path): holds a run already: continue it with --resume, or choose another --output"
@@ -70,19 +74,15 @@ struct RunFolder: Sendable {
     }
   }
 
-  /// Holds the run for this process until it ends.
+  /// Holds the run for this process until the lock is dropped or the process ends, however it does.
   ///
   /// - Throws: `RunError` when another process is training here.
-  func lock() throws {
-    let descriptor = open(file(".lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
-      throw RunError("\(path): cannot be written to: \(String(cString: strerror(errno)))")
-    }
-    // Never closed: the system frees it with the process, however that ends.
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      close(descriptor)
-      throw RunError("\(path): another process is training in this folder: wait for it or stop it")
-    }
+  func lock() throws -> FileLock {
+    do {
+      return try FileLock(URL(filePath: file(".lock"))) { () throws(StoreError) in
+        throw StoreError("\(path): another process is training in this folder: wait for it or stop it")
+      }
+    } catch { throw RunError(error.description) }
   }
 
   // MARK: Writing
@@ -90,7 +90,10 @@ struct RunFolder: Sendable {
   /// Writes a checkpoint and makes it the latest, and the best if it is.
   ///
   /// - Parameter body: Writes parameters and moments into the folder it is given.
-  func save(_ progress: Progress, keep: Int, _ body: (_ folder: String) throws -> Void) throws {
+  /// - Parameter isScheduled: Whether an uninterrupted run would have a checkpoint of this step.
+  func save(
+    _ progress: Progress, keep: Int, isScheduled: (Int) -> Bool, _ body: (_ folder: String) throws -> Void
+  ) throws {
     let manager = FileManager.default
     let draft = checkpoints + "/.step-\(progress.step).draft"
     try? manager.removeItem(atPath: draft)
@@ -115,9 +118,17 @@ struct RunFolder: Sendable {
     try? manager.removeItem(atPath: final)
     try rename(draft, to: final)
     try AtomicFile.flushFolder(checkpoints)
+    try settle(progress, keep: keep, isScheduled: isScheduled)
+  }
+
+  /// Lets `latest` and `best` refer to what they should and removes what is no longer kept; also after a kill between the two.
+  func settle(_ progress: Progress, keep: Int, isScheduled: (Int) -> Bool) throws {
     try point("latest", to: progress.step)
-    if let best = progress.bestStep { try point("best", to: best) }
-    prune(keep: keep, best: progress.bestStep)
+    // The best one may be damaged and gone; then the latest has to do.
+    if let best = progress.bestStep, FileManager.default.fileExists(atPath: checkpoint(best)) {
+      try point("best", to: best)
+    }
+    prune(keep: keep, progress, isScheduled)
   }
 
   private func rename(_ old: String, to new: String) throws {
@@ -137,9 +148,12 @@ struct RunFolder: Sendable {
     try AtomicFile.flushFolder(path)
   }
 
-  /// Removes all checkpoints but the last `keep` and the best.
-  private func prune(keep: Int, best: Int?) {
-    for step in steps.dropLast(keep) where step != best {
+  /// Removes all checkpoints but the last `keep` of the schedule, the best and the newest.
+  ///
+  /// Those written because the run was interrupted do not count, so that a finished run holds the same ones however often it was.
+  private func prune(keep: Int, _ progress: Progress, _ isScheduled: (Int) -> Bool) {
+    let kept = Set(steps.filter { $0 <= progress.step && isScheduled($0) }.suffix(keep))
+    for step in steps where !kept.contains(step) && step != progress.bestStep && step != progress.step {
       try? FileManager.default.removeItem(atPath: checkpoint(step))
     }
   }
@@ -159,7 +173,9 @@ struct RunFolder: Sendable {
   }
 
   /// The newest checkpoint whose files are all as they were written; nil when there is none yet.
-  func newest() -> (folder: String, progress: Progress)? {
+  ///
+  /// - Throws: `RunError` when there are checkpoints and all are damaged: beginning anew without a word would cost the run.
+  func newest() throws -> (folder: String, progress: Progress)? {
     for step in steps.reversed() {
       let folder = checkpoint(step)
       guard let data = FileManager.default.contents(atPath: folder + "/" + RunFolder.manifestName),
@@ -173,14 +189,21 @@ struct RunFolder: Sendable {
       else { continue }
       return (folder, progress)
     }
-    return nil
+    guard let last = steps.last else { return nil }
+    throw RunError(
+      "\(checkpoint(last)): is damaged, as are all other checkpoints of this run: restore them from a copy, or start a new run "
+        + "in another --output")
   }
 
   /// Removes what a killed process left half-made.
   func removeDrafts() {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoints)) ?? []
-    for name in names where name.hasPrefix(".") {
-      try? FileManager.default.removeItem(atPath: checkpoints + "/" + name)
+    let manager = FileManager.default
+    for name in (try? manager.contentsOfDirectory(atPath: checkpoints)) ?? [] where name.hasPrefix(".") {
+      try? manager.removeItem(atPath: checkpoints + "/" + name)
+    }
+    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? []
+    where name.hasPrefix(".") && (name.hasSuffix(".partial") || name.hasSuffix(".draft")) {
+      try? manager.removeItem(atPath: path + "/" + name)
     }
   }
 }

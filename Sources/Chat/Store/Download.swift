@@ -72,7 +72,8 @@ struct Download {
       let range = ContentRange(response.value(forHTTPHeaderField: "Content-Range"))
       guard let range, range.start == here else {
         try truncate(descriptor, to: 0)
-        throw .passing("\(url.absoluteString): the server sends another part of the file than was asked for", after: nil)
+        throw .passing(
+          "\(url.absoluteString): the server sends another part of the file than was asked for", after: nil)
       }
       total = range.total
     case 416:

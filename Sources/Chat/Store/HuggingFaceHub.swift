@@ -48,7 +48,8 @@ struct HuggingFaceHub {
       HuggingFaceReference.isPlainName(answer.sha)
     else {
       throw StoreError(
-        "\(url.absoluteString): does not answer as the Hugging Face Hub does: check HF_ENDPOINT and the network's proxy")
+        "\(url.absoluteString): does not answer as the Hugging Face Hub does: check HF_ENDPOINT and the network's proxy"
+      )
     }
     // A name that leads out of the folder is never written.
     let files = answer.siblings.map(\.rfilename).filter {
@@ -109,7 +110,8 @@ struct HuggingFaceHub {
         "\(reference): there is no such repository, or it is private: check the name; for a private one give a token "
           + "that may read it as HF_TOKEN (\(text))")
     case (404, _):
-      let missing = reference.file.map { "there is no file \($0) in it, or no such repository" } ?? "there is no such repository"
+      let missing =
+        reference.file.map { "there is no file \($0) in it, or no such repository" } ?? "there is no such repository"
       return StoreError("\(reference): \(missing): look at \(page) (\(text))")
     default: return StoreError("\(reference): \(text)")
     }

@@ -60,7 +60,8 @@ struct HuggingFacePull {
     else { throw StoreError("\(index): is not an index of weights: expected an object with a weight_map") }
     let shards = Set(map.values).sorted()
     for shard in shards where !listing.files.contains(shard) {
-      throw StoreError("\(index): lists \(shard), which is not in the repository: the upload of \(reference) is incomplete")
+      throw StoreError(
+        "\(index): lists \(shard), which is not in the repository: the upload of \(reference) is incomplete")
     }
     return shards
   }

@@ -91,7 +91,8 @@ extension ModelStore {
 
   private func pinnedHash(_ fragment: String, of address: String) throws(StoreError) -> String? {
     guard !fragment.isEmpty else { return nil }
-    guard fragment.hasPrefix("sha256="), case .sha256(let pin)? = ContentHash(eTag: String(fragment.dropFirst(7))) else {
+    guard fragment.hasPrefix("sha256="), case .sha256(let pin)? = ContentHash(eTag: String(fragment.dropFirst(7)))
+    else {
       throw StoreError("\(address): expected nothing or sha256= and 64 hexadecimal digits behind the #")
     }
     return pin

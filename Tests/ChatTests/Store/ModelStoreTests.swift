@@ -39,7 +39,9 @@ import Testing
     let place = try PullAddressTests.Place()
     defer { place.remove() }
     try place.store.record(ModelManifest(name: "gone", path: "/nowhere/x.gguf", source: "x"))
-    PullAddressTests.expectFailure("gone", "/nowhere/x.gguf", "hearth remove gone") { _ = try place.store.locate("gone") }
+    PullAddressTests.expectFailure("gone", "/nowhere/x.gguf", "hearth remove gone") {
+      _ = try place.store.locate("gone")
+    }
     try place.store.remove("gone")
   }
 }

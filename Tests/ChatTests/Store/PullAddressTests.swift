@@ -172,7 +172,8 @@ import Testing
         count += 1
         return count
       }
-      return number < 3 ? .init(status: status, headers: ["Retry-After": "0"]) : .file(Self.model, tag: "\"a\"", request)
+      return number < 3
+        ? .init(status: status, headers: ["Retry-After": "0"]) : .file(Self.model, tag: "\"a\"", request)
     }
     let notes = Mutex<[String]>([])
     _ = try place.store.pull("\(server.url)/m.gguf", options: place.options) { event in

@@ -15,7 +15,8 @@ import Testing
   }
 
   static func gitHash(_ bytes: [UInt8]) -> String {
-    Insecure.SHA1.hash(data: Data("blob \(bytes.count)\0".utf8) + Data(bytes)).map { String(format: "%02x", $0) }.joined()
+    Insecure.SHA1.hash(data: Data("blob \(bytes.count)\0".utf8) + Data(bytes)).map { String(format: "%02x", $0) }
+      .joined()
   }
 
   /// The Hub, and where its large files lie.
@@ -94,7 +95,10 @@ import Testing
     #expect(manifest.path == cache + "/snapshots/" + Self.commit)
     #expect(try String(contentsOfFile: cache + "/refs/main", encoding: .utf8) == Self.commit)
     let manager = FileManager.default
-    #expect(try manager.contentsOfDirectory(atPath: manifest.path).sorted() == ["config.json", "model.safetensors", "tokenizer.json"])
+    #expect(
+      try manager.contentsOfDirectory(atPath: manifest.path).sorted() == [
+        "config.json", "model.safetensors", "tokenizer.json",
+      ])
     for (name, bytes) in [("config.json", small["config.json"]), ("model.safetensors", large["model.safetensors"])] {
       let bytes = try #require(bytes)
       let tag = name == "config.json" ? Self.gitHash(bytes) : PullAddressTests.hash(bytes)
@@ -161,7 +165,10 @@ import Testing
 
   @Test func saysWhichFilesThereAre() throws {
     let cases: [([String], [String])] = [
-      (["a.gguf", "b-Q4_0.gguf", "README.md"], ["hearth pull hf:org/tiny/a.gguf", "hearth pull hf:org/tiny/b-Q4_0.gguf"]),
+      (
+        ["a.gguf", "b-Q4_0.gguf", "README.md"],
+        ["hearth pull hf:org/tiny/a.gguf", "hearth pull hf:org/tiny/b-Q4_0.gguf"]
+      ),
       (["config.json", "pytorch_model.bin"], ["pickles"]),
       (["adapter_config.json", "adapter_model.safetensors"], ["an adapter"]),
       ([], ["found nothing"]),
@@ -192,7 +199,9 @@ import Testing
     let place = try Self.place(hub)
     defer { place.remove() }
     let manifest = try place.store.pull("hf:org/tiny", options: place.options)
-    #expect(try FileManager.default.contentsOfDirectory(atPath: manifest.path).sorted() == (shards + [index, "config.json"]).sorted())
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: manifest.path).sorted()
+        == (shards + [index, "config.json"]).sorted())
 
     let broken = try Hub(small: small, large: [shards[0]: large[shards[0]] ?? []])
     let other = try Self.place(broken)

@@ -1,0 +1,101 @@
+import Engine
+import Foundation
+import Testing
+
+@testable import Chat
+
+@Suite struct FineTuningTests {
+  private func losses(_ output: String) throws -> [Double] {
+    struct Line: Decodable {
+      let event: String
+      let loss: Double
+    }
+    return try String(contentsOfFile: output + "/metrics.jsonl", encoding: .utf8).split(separator: "\n")
+      .map { try JSONDecoder().decode(Line.self, from: Data($0.utf8)) }.filter { $0.event == "step" }.map(\.loss)
+  }
+
+  @Test func learnsAndCanBeOpened() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    recipe.epochs = 6
+    let output = try place.output("a")
+    let done = try place.train(output, recipe)
+    let losses = try losses(output)
+    #expect(losses.count == 36)
+    let (first, last) = (try #require(losses.first), try #require(losses.last))
+    #expect(last < first - 0.5, "\(first) to \(last)")
+    #expect(try #require(done.bestLoss).isFinite)
+    let tuned = try ChatModel.open(path: output, pool: WorkerPool(threadCount: 1))
+    #expect(tuned.adapter != nil)
+  }
+
+  /// Four examples in one pass, or two and two: the same loss over the same tokens.
+  @Test func accumulationChangesNothing() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    recipe.dropout = 0
+    let (a, b) = (try place.output("a"), try place.output("b"))
+    try place.train(a, recipe)
+    (recipe.batchSize, recipe.gradientAccumulation) = (2, 2)
+    try place.train(b, recipe)
+    for (x, y) in zip(try losses(a), try losses(b)) { #expect(abs(x - y) < 1e-4) }
+  }
+
+  @Test func stopsEarlyAndKeepsTheBest() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    // Steps this large make everything worse.
+    (recipe.learningRate, recipe.schedule, recipe.warmupRatio, recipe.epochs) = (0.5, .constant, 0, 20)
+    (recipe.evaluateEvery, recipe.patience, recipe.keep) = (1, 3, 2)
+    let output = try place.output("a")
+    let done = try place.train(output, recipe)
+    #expect(done.stoppedEarly && done.steps < 120)
+    let best = try #require(done.bestStep)
+    #expect(best == done.steps - 3)
+    let steps = try FileManager.default.contentsOfDirectory(atPath: output + "/checkpoints").sorted()
+    #expect(Set(steps) == ["step-\(best)", "step-\(done.steps - 1)", "step-\(done.steps)"])
+    #expect(try FileManager.default.destinationOfSymbolicLink(atPath: output + "/best") == "checkpoints/step-\(best)")
+    // Resuming a run that lost its patience ends it again.
+    #expect(try place.train(output, recipe, resume: true).steps == done.steps)
+  }
+
+  @Test func namesTheExamplesOfALossThatIsNotFinite() throws {
+    let place = try TinyRun()
+    let path = place.modelPath + "/model.safetensors"
+    var bytes = try Data(contentsOf: URL(filePath: path))
+    // The last four numbers of the file: the norm before the head.
+    for index in bytes.count - 16..<bytes.count { bytes[index] = 0xFF }
+    try bytes.write(to: URL(filePath: path))
+    let tensor = "model.norm.weight"
+    PullAddressTests.expectFailure("step 0", "held-out loss is", tensor, "not finite") {
+      try place.train(place.output("a"))
+    }
+    var recipe = place.recipe
+    recipe.validationFraction = 0
+    PullAddressTests.expectFailure("step 1", "loss is", tensor, "not finite", "data.jsonl:") {
+      try place.train(place.output("b"), recipe)
+    }
+    let checkpoints = try place.output("b") + "/checkpoints"
+    #expect(try FileManager.default.contentsOfDirectory(atPath: checkpoints).isEmpty)
+  }
+
+  @Test func reportsWhatIsCut() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    recipe.maxLength = 40
+    let data = try PreparedData(recipe, for: place.model())
+    #expect(data.trainingStatistics.truncatedCount > 0)
+    #expect(data.trainingStatistics.lostSupervisedCount > 0)
+    recipe.maxLength = 4
+    PullAddressTests.expectFailure("data.jsonl", "--max-length 4") { _ = try PreparedData(recipe, for: place.model()) }
+  }
+
+  @Test func measuresInTheServingKernelsWhenAsked() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    recipe.precision = .serving
+    #expect(try #require(place.train(place.output("a"), recipe).bestLoss).isFinite)
+    recipe.precision = .bf16
+    PullAddressTests.expectFailure("--precision bf16", "not there yet") { try place.train(place.output("b"), recipe) }
+  }
+}
