@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test lint format sanitize fuzz compare rates clean
+.PHONY: help demo build test lint format sanitize fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
@@ -10,6 +10,7 @@ help:
 	@echo 'make lint      formatting, import rules, file sizes'
 	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers'
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
+	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
 
@@ -77,6 +78,14 @@ compare-templates: $(PEERS) .build/compare-templates
 
 compare-fixtures: $(PEERS)
 	$(PYTHON) Scripts/compare-fixtures.py
+# Eight kinds of files share the ten minutes; the suites run one after the other.
+FUZZ_SECONDS ?= 600
+fuzz:
+	HEARTH_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 8)) Scripts/test.sh --no-parallel --filter 'FuzzTests|damageNeverTraps'
+
+KILLS ?= 200
+soak:
+	HEARTH_KILLS=$(KILLS) Scripts/test.sh --filter KillTests
 
 clean:
 	$(SWIFT) package clean

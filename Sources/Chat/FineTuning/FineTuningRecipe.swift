@@ -140,6 +140,9 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw RunError("\(path): cannot be read: give the path of a recipe, such as the recipe.yaml of a run")
     }
+    guard !data.allSatisfy({ " \n\r\t".utf8.contains($0) }) else {
+      throw RunError("\(path): is empty: expected a recipe")
+    }
     do {
       self = try YAMLDecoder().decode(FineTuningRecipe.self, from: data)
     } catch let error as DecodingError {
@@ -154,6 +157,8 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
 
   private static func describe(_ error: DecodingError) -> String {
     switch error {
+    case .typeMismatch(_, let context) where context.codingPath.isEmpty:
+      return "is not a recipe: expected a line KEY: VALUE for each setting, such as rank: 8"
     case .dataCorrupted(let context), .typeMismatch(_, let context), .valueNotFound(_, let context),
       .keyNotFound(_, let context):
       let key = context.codingPath.map(\.stringValue).joined(separator: ".")

@@ -23,11 +23,19 @@ public enum PEFTAdapter {
         expected: expected, found: config[key].map { "\($0)" } ?? "nothing")
     }
     guard case .string("LORA")? = config["peft_type"] else { throw unsupported("peft_type", "LORA") }
-    for key in ["use_dora", "lora_bias"] {
+    for key in ["use_dora", "lora_bias", "use_qalora", "use_bdlora"] {
       if case .bool(true)? = config[key] { throw unsupported(key, "false") }
     }
     for key in ["rank_pattern", "alpha_pattern"] {
       if case .object(let pattern)? = config[key], !pattern.names.isEmpty { throw unsupported(key, "{}") }
+    }
+    // Each of these changes what the matrices mean, or adds others.
+    for key in ["alora_invocation_tokens", "trainable_token_indices", "target_parameters", "layer_replication"] {
+      switch config[key] {
+      case nil, .null?: break
+      case .array(let values)? where values.isEmpty: break
+      default: throw unsupported(key, "null")
+      }
     }
     if case .string(let bias)? = config["bias"], bias != "none" { throw unsupported("bias", "none") }
     if case .array(let saved)? = config["modules_to_save"], !saved.isEmpty {
@@ -94,7 +102,14 @@ public enum PEFTAdapter {
         .mismatch, file: file.path, place: .tensor(name), "has the wrong shape", expected: "\(shape)",
         found: "\(tensor.shape)", advice: "The adapter was trained on another model, or with another rank")
     }
-    return try tensor.float32Values()
+    let values = try tensor.float32Values()
+    if let index = values.firstIndex(where: { !$0.isFinite }) {
+      throw CheckpointError(
+        .malformed, file: file.path, place: .tensor(name), "holds a number that is not finite",
+        expected: "finite numbers", found: "\(values[index]) at index \(index)",
+        advice: "The run that made it diverged, or the file is damaged: use an earlier checkpoint")
+    }
+    return values
   }
 
   // MARK: Writing
