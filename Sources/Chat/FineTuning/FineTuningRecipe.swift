@@ -137,6 +137,10 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   ///
   /// - Throws: `RunError` naming the file and the key.
   public init(yaml path: String) throws {
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+      throw RunError("\(path): is a folder: give the path of a recipe, such as the recipe.yaml of a run")
+    }
     guard let data = FileManager.default.contents(atPath: path) else {
       throw RunError("\(path): cannot be read: give the path of a recipe, such as the recipe.yaml of a run")
     }

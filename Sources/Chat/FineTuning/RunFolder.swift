@@ -67,11 +67,24 @@ struct RunFolder: Sendable {
           ? "\(path): holds a run already: continue it with --resume, or choose another --output"
           : "\(path): is not empty: choose another --output, so that nothing of yours is overwritten")
     }
-    do {
-      try manager.createDirectory(atPath: checkpoints, withIntermediateDirectories: true)
-    } catch {
-      throw RunError("\(path): cannot be made: \(error.localizedDescription)")
+    try RunFolder.make(checkpoints)
+  }
+
+  /// Makes a folder and those above it, and says why when it cannot; Foundation's own error does not.
+  private static func make(_ path: String) throws {
+    if mkdir(path, 0o777) == 0 { return }
+    var code = errno
+    let above = URL(filePath: path).deletingLastPathComponent().path
+    if code == ENOENT, above != path, !FileManager.default.fileExists(atPath: above) {
+      try make(above)
+      if mkdir(path, 0o777) == 0 { return }
+      code = errno
     }
+    var isFolder: ObjCBool = false
+    if code == EEXIST, FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+      return
+    }
+    throw RunError("\(path): cannot be made: \(String(cString: strerror(code))): choose another --output")
   }
 
   /// Holds the run for this process until the lock is dropped or the process ends, however it does.

@@ -102,7 +102,12 @@ struct Finetune: ParsableCommand {
 
   /// The recipe that flags are applied to.
   private func startingRecipe() throws -> FineTuningRecipe {
-    if resume { return try FineTuningRecipe(yaml: output + "/recipe.yaml") }
+    if resume {
+      guard FileManager.default.fileExists(atPath: output + "/recipe.yaml") else {
+        throw CommandError("\(output): holds no run to resume: check --output, or start one without --resume")
+      }
+      return try FineTuningRecipe(yaml: output + "/recipe.yaml")
+    }
     return try recipe.map { try FineTuningRecipe(yaml: $0) } ?? FineTuningRecipe()
   }
 
