@@ -14,6 +14,7 @@ struct Hearth: AsyncParsableCommand {
       """,
     subcommands: [
       Pull.self, List.self, Show.self, Remove.self,
+      Chat.self,
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
       Export.self, Quantize.self,
