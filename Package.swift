@@ -65,7 +65,7 @@ let package = Package(
       name: "ChatTests",
       dependencies: ["Chat", "Engine", "Tokenizers", "TestSupport", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: swift),
-    .testTarget(name: "HearthTests", dependencies: ["hearth"], swiftSettings: swift),
+    .testTarget(name: "HearthTests", dependencies: ["hearth", "TestSupport"], swiftSettings: swift),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

@@ -57,7 +57,7 @@ import Testing
     desk.screen.write("\n")
     desk.draw("xy")
     desk.finish("xy", note: "^C")
-    #expect(desk.screen.lines == ["> abcdef", "answer", "> xy^C"])
+    #expect(desk.screen.lines == ["> abcdef", "answer", "> xy^C", ""])
   }
 
   @Test func showsTheSurroundingsOfTheCursorInATallMessage() {
@@ -70,7 +70,7 @@ import Testing
     #expect(desk.screen.lines == ["> 1", ". 2", ". 3"])
     #expect(desk.screen.row == 0)
     desk.finish(text)
-    #expect(desk.screen.lines == [". 4", ". 5"])
+    #expect(desk.screen.lines == [". 4", ". 5", ""])
   }
 }
 
@@ -86,13 +86,11 @@ struct Screen {
     cells = Array(repeating: [], count: height)
   }
 
-  /// The rows that show something, trailing spaces and empty rows at the end left out.
+  /// The rows down to the cursor or the last one that shows something, without trailing spaces.
   var lines: [String] {
     var lines = cells.map { $0.joined().withoutTrailingSpaces }
     while lines.count > row + 1, lines.last == "" { lines.removeLast() }
-    return row == lines.count - 1 && lines.last == "" && column == 0
-      ? Array(lines.dropLast()) + (row == 0 ? [""] : [])
-      : lines
+    return lines
   }
 
   mutating func write(_ text: String) {

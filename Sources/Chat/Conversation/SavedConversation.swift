@@ -22,7 +22,7 @@ public struct SavedConversation: Sendable, Equatable {
     let messages = try conversation.messages.map { message in
       var fields = ["\"role\": \(try Self.json(message.role))", "\"content\": \(try Self.json(message.content))"]
       if let name = message.name { fields.append("\"name\": \(try Self.json(name))") }
-      if let calls = message.toolCalls { fields.append("\"tool_calls\": \(try Self.json(calls))") }
+      if let calls = message.toolCalls { fields.append("\"tool_calls\": \(try Self.json(value: calls))") }
       return "{\(fields.joined(separator: ", "))}"
     }
     let model = try model.map { "\"model\": \(try Self.json($0)), " } ?? ""
@@ -33,6 +33,16 @@ public struct SavedConversation: Sendable, Equatable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.withoutEscapingSlashes]
     return String(decoding: try encoder.encode(value), as: UTF8.self)
+  }
+
+  /// Keys in their order, which Foundation's encoder loses.
+  private static func json(value: TemplateValue) throws -> String {
+    switch value {
+    case .object(let entries):
+      "{" + (try entries.map { "\(try json($0.key)): \(try json(value: $0.value))" }).joined(separator: ", ") + "}"
+    case .array(let elements): "[" + (try elements.map { try json(value: $0) }).joined(separator: ", ") + "]"
+    default: try json(value)
+    }
   }
 
   /// Writes the file at `path` whole or not at all, replacing what is there. Others may not read it.

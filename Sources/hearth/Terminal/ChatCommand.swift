@@ -13,13 +13,13 @@ enum ChatCommand: Equatable {
   /// A command's name, what follows it, and what it does.
   static let list: [(name: String, arguments: String, purpose: String)] = [
     ("/help", "", "show this"),
-    ("/system", "[TEXT]", "show or set the system message; /system \"\" removes it"),
+    ("/system", "[TEXT]", "show or set the system message (\"\" removes it)"),
     ("/retry", "", "answer the last question again"),
     ("/undo", "", "take back the last question and its answer"),
-    ("/clear", "", "start a new conversation; the system message stays"),
-    ("/save", "FILE", "save the conversation as JSON, also a line for hearth finetune"),
-    ("/load", "FILE", "go on with a saved conversation, or line N of a JSONL file: FILE:N"),
-    ("/stats", "", "show tokens, speed and how full the context is"),
+    ("/clear", "", "start anew; the system message stays"),
+    ("/save", "FILE", "save the conversation, also as data for hearth finetune"),
+    ("/load", "FILE", "go on with a saved one, or line N of a JSONL: FILE:N"),
+    ("/stats", "", "tokens, speed and how full the context is"),
     ("/set", "[NAME VALUE]", "show or change how answers are sampled"),
     ("/exit", "", "leave (also /bye, /quit and Ctrl-D)"),
   ]

@@ -55,9 +55,9 @@ final class TerminalConsole: ChatConsole {
     }
   }
 
-  func say(_ text: String) { terminal.write(styled(text, "2") + "\n") }
+  func say(_ text: String) { terminal.write(styled(fitted(text), "2") + "\n") }
 
-  func complain(_ text: String) { terminal.write(styled(text, "33") + "\n") }
+  func complain(_ text: String) { terminal.write(styled(fitted(text), "33") + "\n") }
 
   /// Shows a line until the next thing is written.
   func sayBriefly(_ text: String) { terminal.write(styled(text, "2")) }
@@ -78,6 +78,11 @@ final class TerminalConsole: ChatConsole {
   }
 
   var isInterrupted: Bool { TerminalSignals.interruptCount != interruptCount }
+
+  private func fitted(_ text: String) -> String {
+    var writer = AnswerWriter(width: terminal.size.width)
+    return writer.append(text) + writer.finish()
+  }
 
   private func styled(_ text: String, _ code: String) -> String {
     isColoured ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text

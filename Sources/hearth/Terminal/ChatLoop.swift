@@ -30,9 +30,9 @@ struct ChatLoop {
       case .message(let typed):
         let text = MessageSyntax.message(typed).trimmed
         if text.isEmpty { continue }
-        console.remember(typed)
         // A space before the slash makes it a message.
         guard ChatCommand.isCommand(MessageSyntax.message(typed)) else {
+          console.remember(typed)
           session.conversation.ask(text)
           answer()
           continue
@@ -40,6 +40,7 @@ struct ChatLoop {
         do {
           let command = try ChatCommand(text)
           if command == .exit { return }
+          console.remember(typed)
           try run(command)
         } catch { console.complain("\(error)") }
       }
@@ -184,7 +185,7 @@ struct ChatLoop {
   private static let help: String = {
     let commands = ChatCommand.list.map { ("\($0.name) \($0.arguments)", $0.purpose) }
     let keys = [
-      ("Alt-Enter", "begin a new line (also Ctrl-J, or a backslash at the end of a line)"),
+      ("Alt-Enter", "a new line (also Ctrl-J, or a backslash before Enter)"),
       ("\"\"\" … \"\"\"", "a message of several lines"),
       ("Up, Down", "what was typed before"),
       ("Ctrl-C", "stop the answer, or drop what is typed"),

@@ -3,10 +3,12 @@ internal import Foundation
 
 /// The history of earlier sessions: one JSON string a line, so that a message of several lines stays one entry.
 ///
-/// Only its owner may read it. Entries come in whole: a session adds to what other sessions have added meanwhile.
+/// Only its owner may read it. A session adds to what other sessions have added meanwhile.
 struct HistoryFile {
   let path: String
   let limit: Int
+  /// Bytes of the longest entry that is kept; a pasted book is not typed twice.
+  private static let longestEntry = 1 << 15
 
   init(path: String, limit: Int = 1000) {
     self.path = path
@@ -21,10 +23,11 @@ struct HistoryFile {
     }
   }
 
-  /// Adds an entry and drops the oldest beyond the limit.
+  /// Adds an entry, unless it repeats the last one or is very long, and drops the oldest beyond the limit.
   ///
   /// - Throws: `FileError` when the folder cannot be made or written to.
   func append(_ entry: String) throws {
+    guard entry.utf8.count <= Self.longestEntry else { return }
     var entries = read()
     guard entries.last != entry else { return }
     entries.append(entry)

@@ -67,6 +67,11 @@ enum TerminalSignals {
     // A signal that ends or stops the program is raised again by its own handler, so it must not be blocked there.
     action.sa_flags = Int32(SA_RESTART) | Int32(SA_NODEFER)
     sigaction(number, &action, nil)
+    // A program inherits the signals that its parent's thread had blocked.
+    var set = sigset_t()
+    sigemptyset(&set)
+    sigaddset(&set, number)
+    pthread_sigmask(SIG_UNBLOCK, &set, nil)
   }
 
   /// Ctrl-Z: the terminal as it was, then the stop that any program does; `resume` follows by SIGCONT.
@@ -118,7 +123,8 @@ enum TerminalSignals {
 
   private static func set(_ settings: termios) {
     var settings = settings
-    tcsetattr(shared.pointee.input, TCSADRAIN, &settings)
+    // Waiting for the output to drain would wait for ever where nobody reads it any more.
+    tcsetattr(shared.pointee.input, TCSANOW, &settings)
   }
 
   private static func write(_ bytes: UnsafeRawBufferPointer) {
