@@ -9,15 +9,16 @@ struct Chat: ParsableCommand {
     discussion: """
       Examples:
         hearth chat
-        hearth chat smollm2 --system "You answer in one sentence." --temperature 0.8
+        hearth chat smollm2 --system "You answer in one sentence." --temperature 0.2
         hearth chat --load talk.json
         printf 'Hello!\\n/save talk.json\\n' | hearth chat smollm2 --seed 7
 
-      Type a message and press Enter; /help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves. When stdin is not a
-      terminal, every line is a message or a command, answers go to stdout and everything else to stderr.
+      Type a message and press Enter; /help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves. When stdin is \
+      not a terminal, every line is a message or a command, answers go to stdout and everything else to stderr.
 
-      Answers are sampled with temperature 0.5 and top-p 0.9, so that /retry says something else; --temperature 0 always
-      chooses the likeliest. What is typed is kept in Hearth's folder, readable by its owner only (--no-history).
+      Answers are sampled with temperature 0.7 and top-p 0.9, so that /retry says something else; --temperature 0 \
+      always chooses the likeliest. What is typed is kept in Hearth's folder, readable by its owner only, unless \
+      --no-history says otherwise. The environment's NO_COLOR turns colours off.
       """)
 
   @Argument(help: "A model's name or path.") var model = ModelCatalog.defaultName
@@ -56,7 +57,7 @@ struct Chat: ParsableCommand {
   private func loop(_ console: any ChatConsole, _ model: ChatModel) throws -> ChatLoop {
     guard model.template != nil else { throw ChatModelError.noTemplate(model: model.name) }
     let session = ChatSession(model, contextLength: options.context)
-    let loop = ChatLoop(session, console, try generation.settings())
+    let loop = ChatLoop(session, console, try generation.settings(), isVerbose: options.verbose)
     if let load { try loop.load(load) }
     if let system { session.conversation.system = system.isEmpty ? nil : system }
     return loop

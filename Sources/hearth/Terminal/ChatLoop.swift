@@ -7,6 +7,8 @@ struct ChatLoop {
   let session: ChatSession
   let console: any ChatConsole
   var settings: ChatSettings
+  /// Whether to tell after each answer how fast it was.
+  let isVerbose: Bool
 
   /// Where seeds begin when none is set.
   private let ownSeed = UInt64.random(in: 0 ... .max)
@@ -16,10 +18,11 @@ struct ChatLoop {
   /// Of all answers of the session.
   private var totals = (answers: 0, tokens: 0)
 
-  init(_ session: ChatSession, _ console: any ChatConsole, _ settings: ChatSettings) {
+  init(_ session: ChatSession, _ console: any ChatConsole, _ settings: ChatSettings, isVerbose: Bool = false) {
     self.session = session
     self.console = console
     self.settings = settings
+    self.isVerbose = isVerbose
   }
 
   mutating func run() {
@@ -59,7 +62,8 @@ struct ChatLoop {
         settings.answerOptions(seed: seed), isCancelled: { console.isInterrupted }, onText: { console.show($0) })
       last = reply
       totals = (totals.answers + 1, totals.tokens + reply.answer.tokens.count)
-      console.endAnswer(note: note(reply))
+      let notes = [note(reply), isVerbose ? Self.speed(reply.answer) : nil].compactMap { $0 }
+      console.endAnswer(note: notes.isEmpty ? nil : notes.joined(separator: "\n"))
     } catch GenerationError.promptTooLong(let tokens, let contextLength) {
       console.endAnswer(note: nil)
       console.complain(
@@ -161,18 +165,11 @@ struct ChatLoop {
   private func statistics() throws -> String {
     var lines: [(String, String)] = []
     if let last {
-      let answer = last.answer
-      lines.append(
-        (
-          "last answer",
-          String(
-            format: "%d tokens at %.1f tokens/s, the first after %.2f s", answer.tokens.count,
-            answer.completionTokensPerSecond, answer.firstTokenSeconds)
-        ))
+      lines.append(("last answer", Self.speed(last.answer)))
       lines.append(
         (
           "its prompt",
-          "\(answer.promptTokenCount) tokens, \(answer.cachedTokenCount) of them cached from before"
+          "\(last.answer.promptTokenCount) tokens, \(last.answer.cachedTokenCount) of them cached from before"
         ))
     }
     let used = try session.tokenCount()
@@ -180,6 +177,12 @@ struct ChatLoop {
     lines.append(("context", "\(used) of \(session.contextLength) tokens used (\(share) %)"))
     lines.append(("session", "\(totals.answers) answer\(totals.answers == 1 ? "" : "s"), \(totals.tokens) tokens"))
     return lines.map { $0.0.padded(to: 13) + $0.1 }.joined(separator: "\n")
+  }
+
+  private static func speed(_ answer: Answer) -> String {
+    String(
+      format: "%d tokens at %.1f tokens/s, the first after %.2f s", answer.tokens.count,
+      answer.completionTokensPerSecond, answer.firstTokenSeconds)
   }
 
   private static let help: String = {

@@ -5,7 +5,7 @@ internal import Engine
 /// defaults that suit conversation.
 struct ChatOptions: ParsableArguments {
   @Option(help: "The most tokens of an answer (default: as many as fit).") var maxTokens: Int?
-  @Option(help: "0 chooses the likeliest token; 1 samples as the model thinks.") var temperature: Float = 0.5
+  @Option(help: "0 chooses the likeliest token; 1 samples as the model thinks.") var temperature: Float = 0.7
   @Option(help: "Sample among the K likeliest tokens; 0 is all.") var topK = 0
   @Option(help: "Sample among the likeliest tokens that together reach this probability.") var topP: Float = 0.9
   @Option(help: "Drop tokens less likely than this share of the likeliest.") var minP: Float = 0

@@ -3,7 +3,7 @@ internal import Engine
 
 /// How a chat's answers are sampled, as flags and `/set` name it.
 struct ChatSettings: Equatable {
-  var temperature: Float = 0.5
+  var temperature: Float = 0.7
   var topK = 0
   var topP: Float = 0.9
   var minP: Float = 0
