@@ -52,10 +52,10 @@ let package = Package(
       ],
       swiftSettings: swift),
     .target(
-      name: "TestSupport", dependencies: ["Engine", "Tokenizers"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["CKernels", "Engine", "Tokenizers"], path: "Tests/TestSupport",
       swiftSettings: swift),
     .testTarget(
-      name: "KernelTests", dependencies: ["CKernels"], swiftSettings: swift),
+      name: "KernelTests", dependencies: ["CKernels", "TestSupport"], swiftSettings: swift),
     .testTarget(
       name: "EngineTests", dependencies: ["CKernels", "Engine", "TestSupport"],
       swiftSettings: swift),

@@ -28,6 +28,8 @@ public final class BatchDecoder {
   /// The most prompt tokens of one request in a step.
   private let chunkLength: Int
   private var running: [Running] = []
+  /// Requests that the model gave no usable logits, until `step` has said so.
+  private var failed: [(id: Int, error: SamplingError)] = []
   private var nextID = 0
 
   /// - Parameter contextLength: At most the model's; nil is the model's.
@@ -38,7 +40,10 @@ public final class BatchDecoder {
   }
 
   /// Whether nothing is left to do.
-  public var isIdle: Bool { running.isEmpty }
+  public var isIdle: Bool { running.isEmpty && failed.isEmpty }
+
+  /// The request that the last error of `step` was about; nil before the first.
+  public private(set) var failedRequest: Int?
 
   /// Takes a request on.
   ///
@@ -71,19 +76,24 @@ public final class BatchDecoder {
   }
 
   /// Stops working on a request.
-  public func cancel(_ id: Int) { running.removeAll { $0.id == id } }
+  public func cancel(_ id: Int) {
+    running.removeAll { $0.id == id }
+    failed.removeAll { $0.id == id }
+  }
 
   /// Runs the model once and chooses a token for every request whose prompt is read.
   ///
-  /// - Throws: `GenerationError.sampling` when the model gives no usable logits; the request that met them is dropped.
+  /// - Throws: `GenerationError.sampling` when the model gave a request no usable logits. That request, `failedRequest`, is
+  ///   dropped; the others lose nothing and go on with the next step.
   public func step() throws(GenerationError) -> [Event] {
+    try reportFailure()
     guard !running.isEmpty else { return [] }
     let inputs = running.map { request in
       let tokens = Array(request.pending.prefix(chunkLength))
       return (sequence: request.sequence, tokens: tokens, wantsLogits: tokens.count == request.pending.count)
     }
     var logits = model.step(inputs)[...]
-    var (events, finished, failure): ([Event], Set<Int>, SamplingError?) = ([], [], nil)
+    var (events, finished): ([Event], Set<Int>) = ([], [])
     for (index, input) in inputs.enumerated() {
       running[index].pending = running[index].pending.dropFirst(input.tokens.count)
       guard input.wantsLogits, var row = logits.popFirst() else { continue }
@@ -93,12 +103,20 @@ public final class BatchDecoder {
         events.append(event)
       } catch {
         finished.insert(running[index].id)
-        failure = error
+        failed.append((running[index].id, error))
       }
     }
     running.removeAll { finished.contains($0.id) }
-    if let failure { throw .sampling(failure) }
+    // What the others chose is handed over first, or it would be lost with the error.
+    if events.isEmpty { try reportFailure() }
     return events
+  }
+
+  private func reportFailure() throws(GenerationError) {
+    guard !failed.isEmpty else { return }
+    let (id, error) = failed.removeFirst()
+    failedRequest = id
+    throw .sampling(error)
   }
 
   private func choose(_ request: inout Running, _ row: inout [Float]) throws(SamplingError) -> Event {

@@ -1,0 +1,14 @@
+import CKernels
+import Foundation
+import TestSupport
+
+/// Runs `body` under each instruction set that this CPU has, the scalar one first.
+func onEveryInstructionSet(_ body: (hearth_isa) throws -> Void) rethrows {
+  try instructionSetLock.withLock {
+    defer { hearth_isa_force(hearth_isa_best()) }
+    for raw in HEARTH_ISA_SCALAR.rawValue...hearth_isa_best().rawValue {
+      hearth_isa_force(hearth_isa(rawValue: raw))
+      try body(hearth_isa(rawValue: raw))
+    }
+  }
+}
