@@ -21,6 +21,7 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
     self.advice = advice
   }
 
+  /// The message.
   public var description: String {
     let location = place.isEmpty ? source : "\(source): \(place)"
     return advice.isEmpty ? "\(location): \(problem)" : "\(location): \(problem); \(advice)"
@@ -28,5 +29,6 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
 }
 
 extension TokenizerError: LocalizedError {
+  /// The same, where Foundation asks for it.
   public var errorDescription: String? { description }
 }

@@ -4,13 +4,17 @@ internal import Tokenizers
 
 /// How well a model does on held-out examples. The field names are those of the command's JSON.
 public struct Evaluation: Encodable, Sendable {
+  /// What the user calls the model.
   public let model: String
   /// Σ −log p over supervised tokens, divided by their number.
   public let loss: Double
+  /// e to the power of the loss.
   public let perplexity: Double
   /// Over the bytes of the supervised tokens.
   public let bits_per_byte: Double
+  /// Tokens that the loss is taken over.
   public let supervised_tokens: Int
+  /// Examples that the loss is taken over; those with nothing to predict are left out.
   public let examples: Int
   /// Share of generated answers equal to the reference after SQuAD's normalisation.
   public let exact_match: Double?
@@ -118,14 +122,19 @@ public struct EvaluationDetail: Sendable {
 
 /// One model beside another on the same examples.
 public struct EvaluationComparison: Encodable, Sendable {
+  /// How far the losses of the two are apart.
   public struct Difference: Encodable, Sendable {
     /// The tuned model's loss minus the other's: negative is better.
     public let loss: Double
+    /// Lower and upper end of the paired bootstrap's 95 % interval over examples.
     public let confidence_interval_95: [Double]
   }
 
+  /// Of the model in question.
   public let evaluation: Evaluation
+  /// Of the model it is compared with, if any.
   public let against: Evaluation?
+  /// nil without a second model, or when a loss is not finite.
   public let difference: Difference?
 
   /// - Parameters:
@@ -150,6 +159,7 @@ public struct EvaluationComparison: Encodable, Sendable {
 
   private enum CodingKeys: String, CodingKey { case against, difference }
 
+  /// Writes the model's own figures side by side with `against` and `difference`, without a level between.
   public func encode(to encoder: any Encoder) throws {
     try evaluation.encode(to: encoder)
     var container = encoder.container(keyedBy: CodingKeys.self)

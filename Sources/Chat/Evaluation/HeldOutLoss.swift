@@ -15,6 +15,7 @@ public struct HeldOutLoss: Sendable {
 
   private let examples: [TokenizedExample]
 
+  /// The loss on `examples`, in their order.
   public init(_ examples: [TokenizedExample]) { self.examples = examples }
 
   /// Measures, several examples at a time; the grouping does not change the figures.

@@ -6,16 +6,23 @@ public import Tokenizers
 public struct Scorer {
   /// The field names are those of the command's JSON.
   public struct Score: Encodable, Sendable {
+    /// The tokens scored.
     public let ids: [Int32]
     /// Natural log of p(token | those before it); nil for the first.
     public let logprobs: [Double?]
+    /// The likeliest tokens at each place, best first, none at the first; nil when none were asked for.
     public let top: [[Alternative]]?
+    /// e to the power of the mean negative log-probability; 1 for a single token.
     public let perplexity: Double
+    /// The same per byte of text, in bits: comparable between tokenizers.
     public let bits_per_byte: Double
   }
 
+  /// A token that could have stood at a place.
   public struct Alternative: Encodable, Sendable {
+    /// Its id.
     public let id: Int32
+    /// Natural log of its probability.
     public let logprob: Double
   }
 

@@ -7,6 +7,7 @@ internal import Tokenizers
 /// Given recipe, data and base, everything written is the same to the bit, whether the run went through at once or was killed
 /// and resumed any number of times, under any number of threads.
 public final class FineTuning {
+  /// Every decision of the run.
   public let recipe: FineTuningRecipe
   private let folder: RunFolder
   private let lock: FileLock

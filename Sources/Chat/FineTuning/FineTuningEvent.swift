@@ -4,11 +4,17 @@ public enum FineTuningEvent: Sendable {
   public struct Step: Sendable {
     /// Counted from 1.
     public let step: Int
+    /// Steps of the whole run.
     public let stepCount: Int
+    /// Epochs passed after this step.
     public let epoch: Double
+    /// Σ −log p over the step's supervised tokens, divided by their number.
     public let loss: Double
+    /// The rate that this step used.
     public let learningRate: Double
+    /// √Σg² before clipping.
     public let gradientNorm: Double
+    /// Tokens whose prediction counted.
     public let supervisedTokens: Int
     /// Input tokens through the model per second, over this step.
     public let tokensPerSecond: Double
@@ -16,8 +22,11 @@ public enum FineTuningEvent: Sendable {
 
   /// The validation examples were measured.
   public struct Evaluation: Sendable {
+    /// Steps taken when it was measured; 0 is the model as the run found it.
     public let step: Int
+    /// Σ −log p over the supervised tokens of all validation examples, divided by their number.
     public let loss: Double
+    /// e to the power of the loss.
     public let perplexity: Double
     /// Whether no earlier evaluation was better.
     public let isBest: Bool
@@ -27,13 +36,19 @@ public enum FineTuningEvent: Sendable {
 
   /// The run is over.
   public struct Done: Sendable {
+    /// Steps taken since the run began, resumed parts included.
     public let steps: Int
+    /// The step of the checkpoint with the lowest validation loss; nil when none was measured.
     public let bestStep: Int?
+    /// That loss.
     public let bestLoss: Double?
+    /// The run folder.
     public let output: String
     /// Of this process; a resumed run does not count what went before.
     public let seconds: Double
+    /// Input tokens through the model per second of training steps, evaluations excluded.
     public let tokensPerSecond: Double
+    /// The most resident memory this process has held.
     public let peakMemoryBytes: Int
     /// Whether it ended before its last step because the loss did not improve.
     public let stoppedEarly: Bool

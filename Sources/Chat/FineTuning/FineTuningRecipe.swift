@@ -32,18 +32,25 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
 
   /// The base: a name in the store or a path.
   public var model = ""
+  /// JSONL files to learn from.
   public var data: [String] = []
+  /// JSONL files to measure on; when empty, a share of `data` is held out.
   public var validation: [String] = []
   /// Held out of `data` when there is no validation file; 0 holds out nothing.
   public var validationFraction = 0.1
+  /// LoRA matrices or every parameter.
   public var method = Method.lora
+  /// Of the LoRA matrices; an `adapter` to continue from brings its own.
   public var rank = 8
+  /// The LoRA term is scaled by alpha / rank.
   public var alpha: Float = 16
+  /// Probability that an input of LoRA is dropped.
   public var dropout: Float = 0
   /// Last components of the names of the linear maps to adapt; empty is all.
   public var targets: [String] = []
   /// A PEFT folder to continue from.
   public var adapter: String?
+  /// Passes over the training data.
   public var epochs = 3
   /// Ends the run earlier or later than `epochs` says.
   public var maxSteps: Int?
@@ -53,13 +60,19 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   public var gradientAccumulation = 1
   /// Longer conversations are cut at the end, tokens.
   public var maxLength = 1024
+  /// The highest rate of the schedule.
   public var learningRate = 2e-4
+  /// What the rate does after the warm-up.
   public var schedule = LearningRateSchedule.Shape.cosine
   /// Share of the steps in which the learning rate rises.
   public var warmupRatio = 0.03
+  /// AdamW's decoupled decay of matrices.
   public var weightDecay: Float = 0
+  /// Longer gradients are shortened to this; 0 is off.
   public var maxGradientNorm = 1.0
+  /// Which tokens count.
   public var lossOn = LossTarget.responses
+  /// The order of examples within an epoch.
   public var order = Order.shuffled
   /// Steps between evaluations; nil is twice an epoch.
   public var evaluateEvery: Int?
@@ -69,7 +82,9 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   public var keep = 2
   /// Evaluations without a better loss before the run ends; nil never ends it early.
   public var patience: Int?
+  /// Decides the split, the order, the first adapter and dropout.
   public var seed: UInt64 = 0
+  /// What training computes in.
   public var precision = TrainingPrecision.f32
 
   private enum CodingKeys: String, CodingKey, CaseIterable {
@@ -81,6 +96,7 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision
   }
 
+  /// The defaults; model and data are still to be named.
   public init() {}
 
   /// Keys that are absent keep their defaults; an unknown key is an error, as it would change nothing without a word.

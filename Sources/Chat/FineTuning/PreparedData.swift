@@ -10,7 +10,9 @@ public struct PreparedData: Sendable {
     stepCount = TrainingPlan(exampleCount: data.training.count, recipe: recipe).stepCount
   }
 
+  /// Figures of what is trained on.
   public var trainingStatistics: DatasetStatistics { data.trainingStatistics }
+  /// Figures of what is held out, leaks from training data included.
   public var validationStatistics: DatasetStatistics { data.validationStatistics }
 
   /// The first examples to train on, as tokens.

@@ -2,6 +2,7 @@ public import Engine
 
 /// What to answer and how.
 public struct AnswerOptions: Sendable {
+  /// How each token is chosen.
   public var sampling: SamplingOptions
   /// nil is as many as the context holds.
   public var maximumTokenCount: Int?
@@ -10,6 +11,7 @@ public struct AnswerOptions: Sendable {
   /// How many alternatives to list for each token; nil lists no probabilities.
   public var listedTokenCount: Int?
 
+  /// Options; without arguments greedy, as long as the context allows.
   public init(
     sampling: SamplingOptions = .greedy, maximumTokenCount: Int? = nil, stops: [String] = [],
     listedTokenCount: Int? = nil
@@ -27,9 +29,11 @@ public struct Answer: Sendable {
   public var text = ""
   /// Every generated token, the end token excluded.
   public var tokens: [Int32] = []
+  /// Why the answer ended.
   public var finishReason = FinishReason.length
   /// What the model thought of each token, if asked for.
   public var logProbabilities: [SampledToken] = []
+  /// Tokens of the prompt.
   public var promptTokenCount = 0
   /// Prompt tokens that were already computed for an earlier request.
   public var cachedTokenCount = 0

@@ -8,7 +8,9 @@ public import Tokenizers
 public final class ChatModel {
   /// What the user called it.
   public let name: String
+  /// Token ids in, logits out.
   public let engine: LanguageModel
+  /// Text to ids and back.
   public let tokenizer: Tokenizer
   /// How conversations become text; nil for models that were never taught any.
   public let template: ChatTemplate?
@@ -56,6 +58,7 @@ public enum ChatModelError: Error, Sendable, Equatable, CustomStringConvertible 
   case noTemplate(model: String)
   case vocabulary(model: String, tokens: Int, rows: Int)
 
+  /// What is wrong and what to do about it.
   public var description: String {
     switch self {
     case .noTemplate(let model):

@@ -21,8 +21,10 @@ public struct TunedModel: Codable, Sendable, Equatable {
     case base, baseName = "base_name", method, fingerprint
   }
 
+  /// The record's file name; a folder that holds one is a run folder.
   public static let recordName = "model.json"
 
+  /// A record to write into a run folder.
   public init(base: String, baseName: String, method: String, fingerprint: TextFingerprint) {
     self.base = base
     self.baseName = baseName
@@ -80,6 +82,8 @@ public struct TunedModel: Codable, Sendable, Equatable {
 
 /// Why a run folder cannot be used.
 public struct RunError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// What is wrong, where, and what to do about it.
   public let description: String
+  /// An error with this message.
   public init(_ description: String) { self.description = description }
 }

@@ -3,15 +3,21 @@ internal import Foundation
 
 /// What `hearth show` says of a model. The field names are those of the command's JSON.
 public struct ModelFacts: Encodable, Sendable {
+  /// What the user calls it.
   public let name: String
+  /// Where it lies.
   public let path: String
   /// "GGUF Q4_1", "safetensors BF16", "LoRA adapter".
   public let format: String
+  /// The family: `general.architecture` of a GGUF file, `model_type` of a folder.
   public let architecture: String
   /// Numbers in all tensors of the base.
   public let parameters: Int
+  /// The longest sequence the model was made for, in tokens; 0 when it does not say.
   public let context_length: Int
+  /// Bytes on disk; for a fine-tuned model those of its checkpoint, without the base.
   public let size_bytes: Int
+  /// The base of a fine-tuned model.
   public let parent: String?
 
   /// Reads headers only.

@@ -8,13 +8,16 @@ public import Foundation
 public struct ModelStore: Sendable {
   /// Where a model lies and what to call it.
   public struct Location: Sendable, Equatable {
+    /// A GGUF file, a Hugging Face folder or a run folder.
     public let path: String
+    /// The name in the store, or the path as the user wrote it.
     public let name: String
   }
 
   /// `$HEARTH_HOME`, else `$XDG_DATA_HOME/hearth`, else `~/.local/share/hearth`.
   public let home: URL
 
+  /// The store in `home`, or where the environment says.
   public init(home: URL? = nil) {
     let environment = ProcessInfo.processInfo.environment
     func folder(_ key: String) -> URL? {
@@ -143,6 +146,7 @@ public struct ModelStore: Sendable {
 
 /// What a name in the store stands for.
 public struct ModelManifest: Codable, Sendable, Equatable {
+  /// What the model is called.
   public var name: String
   /// A GGUF file, a Hugging Face folder or a run folder.
   public var path: String
@@ -153,6 +157,7 @@ public struct ModelManifest: Codable, Sendable, Equatable {
   /// When it was recorded, seconds since 1970.
   public var date: Double
 
+  /// A record; the date is now unless given.
   public init(
     name: String, path: String, source: String, parent: String? = nil, date: Double = Date().timeIntervalSince1970
   ) {
@@ -182,6 +187,7 @@ public struct ModelManifest: Codable, Sendable, Equatable {
 
 /// Why the store cannot do what was asked.
 public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// What is wrong and what to do about it.
   public let description: String
   init(_ description: String) { self.description = description }
 }

@@ -2,6 +2,7 @@
 public final class Adapter {
   /// Everything about an adapter but its values.
   public struct Settings: Sendable, Equatable, Codable {
+    /// Columns of A's product: the width of the bottleneck, 1 to 4096.
     public var rank: Int
     /// α: the term is scaled by α / rank.
     public var alpha: Float
@@ -13,6 +14,7 @@ public final class Adapter {
     /// Whether the term is scaled by α / √rank instead of α / rank.
     public var isRankStabilised: Bool
 
+    /// Settings; the defaults are those of a new fine-tuning recipe.
     public init(
       rank: Int = 8, alpha: Float = 16, dropout: Float = 0, targets: [String] = [],
       isRankStabilised: Bool = false
@@ -28,6 +30,7 @@ public final class Adapter {
     public var scale: Float { alpha / (isRankStabilised ? Float(rank).squareRoot() : Float(rank)) }
   }
 
+  /// What the pairs were made with.
   public let settings: Settings
   /// By the identity of the linear map.
   private(set) var pairs: [ObjectIdentifier: LowRankPair] = [:]
@@ -53,6 +56,7 @@ public final class Adapter {
 
 /// Why an adapter does not fit a model.
 public struct AdapterError: Error, Sendable, CustomStringConvertible {
+  /// What does not fit, for the person at the keyboard.
   public let description: String
   init(_ description: String) { self.description = description }
 }

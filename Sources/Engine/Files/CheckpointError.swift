@@ -23,10 +23,14 @@ public struct CheckpointError: Error, Sendable, Equatable, CustomStringConvertib
 
   /// Where in the file.
   public enum Place: Sendable, Equatable, CustomStringConvertible {
+    /// A metadata or configuration key, nested ones joined by dots.
     case key(String)
+    /// A tensor, by its name in the file.
     case tensor(String)
+    /// An offset from the beginning of the file.
     case byte(Int)
 
+    /// As it stands in the message; control characters are made visible.
     public var description: String {
       switch self {
       case .key(let name): "key \(printable(name))"

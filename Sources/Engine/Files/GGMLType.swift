@@ -48,13 +48,21 @@ public struct GGMLType: Sendable, Equatable {
     return bytes
   }
 
+  /// 32-bit floating point.
   public static let f32 = GGMLType(number: 0)
+  /// 16-bit floating point, IEEE 754 binary16.
   public static let f16 = GGMLType(number: 1)
+  /// 8-bit signed integers.
   public static let i8 = GGMLType(number: 24)
+  /// 16-bit signed integers.
   public static let i16 = GGMLType(number: 25)
+  /// 32-bit signed integers.
   public static let i32 = GGMLType(number: 26)
+  /// 64-bit signed integers.
   public static let i64 = GGMLType(number: 27)
+  /// 64-bit floating point.
   public static let f64 = GGMLType(number: 28)
+  /// bfloat16: the upper half of a 32-bit floating-point number.
   public static let bf16 = GGMLType(number: 30)
 
   /// Name, block elements, block bytes; the index is the number.

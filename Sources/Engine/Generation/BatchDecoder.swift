@@ -5,6 +5,7 @@
 public final class BatchDecoder {
   /// What a step decided for one request.
   public struct Event: Sendable {
+    /// The number that `add` gave the request.
     public let request: Int
     /// The chosen token; an end token is reported too.
     public let token: SampledToken
@@ -22,6 +23,7 @@ public final class BatchDecoder {
     var remaining: Int
   }
 
+  /// The model that answers.
   public let model: LanguageModel
   /// The longest sequence, in tokens.
   public let contextLength: Int

@@ -2,6 +2,7 @@
 public struct GenerationRequest: Sendable {
   /// At least one token.
   public var prompt: [Int32]
+  /// How each token is chosen.
   public var sampling: SamplingOptions
   /// The most tokens to generate; nil is as many as the context holds.
   public var maximumTokenCount: Int?
@@ -10,6 +11,7 @@ public struct GenerationRequest: Sendable {
   /// How many of the likeliest tokens to report for each position; nil reports no probabilities.
   public var listedTokenCount: Int?
 
+  /// A request; without further arguments greedy, and as long as the context allows.
   public init(
     prompt: [Int32], sampling: SamplingOptions = .greedy, maximumTokenCount: Int? = nil,
     endTokens: Set<Int32> = [], listedTokenCount: Int? = nil
@@ -39,12 +41,18 @@ public struct GenerationRequest: Sendable {
 
 /// Why nothing can be generated.
 public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// There is no token to continue from.
   case emptyPrompt
+  /// The prompt leaves no room for an answer of even one token.
   case promptTooLong(tokens: Int, contextLength: Int)
+  /// An id that is no row of the token table.
   case unknownToken(Int32, vocabularyCount: Int)
+  /// The limit asked for is below one token.
   case nothingToGenerate(Int)
+  /// An option is out of range, or the model gave no usable logits.
   case sampling(SamplingError)
 
+  /// What is wrong and what to do about it.
   public var description: String {
     switch self {
     case .emptyPrompt: "the prompt is empty: expected at least one token"

@@ -2,8 +2,11 @@
 ///
 /// Not `Sendable`: a model belongs to the executor that runs it, together with its worker pool.
 public final class LanguageModel {
+  /// Where the weights come from; it keeps their file mapped.
   public let checkpoint: Checkpoint
+  /// What generation computes in. Losses and scores take theirs as an argument or from here; training is always f32.
   public let precision: Precision
+  /// The threads that this model's kernels run on.
   public let pool: WorkerPool
   let architecture: any Architecture
   let workspace = Workspace()
@@ -51,8 +54,11 @@ public final class LanguageModel {
     }
   }
 
+  /// The longest sequence the model was made for, in tokens.
   public var contextLength: Int { architecture.shape.contextLength }
+  /// Rows of the token table; ids are 0 to one less.
   public var vocabularyCount: Int { architecture.shape.vocabularyCount }
+  /// Blocks, one after the other.
   public var layerCount: Int { architecture.shape.layerCount }
   /// Numbers in all parameters together.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }

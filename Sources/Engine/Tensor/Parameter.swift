@@ -15,9 +15,11 @@ public struct ParameterName: Sendable, Hashable {
 /// f32 values of a quantised parameter are exactly what its blocks stand for.
 @safe
 public final class Parameter {
+  /// Its name in both kinds of checkpoint.
   public let name: ParameterName
   /// Output rows; 1 for a vector.
   public let rows: Int
+  /// Inputs of a linear map; the width of a table's rows or of a vector.
   public let columns: Int
   /// Where the values come from; nil for parameters that training created.
   public let stored: StoredTensor?
@@ -54,6 +56,7 @@ public final class Parameter {
     if let packed = unsafe packed { unsafe hearth_affine_free(packed) }
   }
 
+  /// Numbers in it.
   public var count: Int { rows * columns }
 
   // MARK: f32 values

@@ -9,19 +9,24 @@ public final class Trainer {
     public let loss: Double
     /// √Σg² before clipping.
     public let gradientNorm: Double
+    /// Tokens whose prediction counted, over all batches of the step.
     public let supervisedTokens: Int
     /// Every token that went through the model.
     public let tokens: Int
   }
 
+  /// Everything about the optimisation that stays the same from step to step.
   public struct Settings: Sendable, Equatable {
+    /// AdamW's decoupled decay, multiplied by the learning rate; 0 is off.
     public var weightDecay: Float
     /// The gradient is shortened to this norm if it is longer; 0 leaves it as it is.
     public var maximumGradientNorm: Double
+    /// Decides what dropout drops.
     public var seed: UInt64
     /// Whether gains and biases decay too.
     public var decaysVectors: Bool
 
+    /// Settings; the defaults are those of a new fine-tuning recipe.
     public init(
       weightDecay: Float = 0, maximumGradientNorm: Double = 1, seed: UInt64 = 0, decaysVectors: Bool = false
     ) {
@@ -32,9 +37,11 @@ public final class Trainer {
     }
   }
 
+  /// The model whose parameters, or whose adapter's, are trained.
   public let model: LanguageModel
   /// The adapter that is trained; nil in full fine-tuning.
   public let adapter: Adapter?
+  /// What the trainer was made with.
   public let settings: Settings
   let optimizer: AdamW
 
@@ -110,6 +117,7 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The parameters are still those of before the step.
   case lossIsNotFinite(step: Int, loss: Double, gradientNorm: Double)
 
+  /// What happened and what to do about it.
   public var description: String {
     switch self {
     case .lossIsNotFinite(let step, let loss, let norm):

@@ -11,6 +11,7 @@ public struct TrainingBatch: Sendable, Equatable {
   /// The token that follows each supervised row.
   public private(set) var targets: [Int32] = []
 
+  /// A batch without sequences.
   public init() {}
 
   /// Adds a sequence.
@@ -29,5 +30,6 @@ public struct TrainingBatch: Sendable, Equatable {
     starts.append(Int32(tokens.count))
   }
 
+  /// Sequences appended so far.
   public var sequenceCount: Int { starts.count - 1 }
 }
