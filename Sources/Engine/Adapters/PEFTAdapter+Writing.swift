@@ -5,6 +5,8 @@ extension PEFTAdapter {
   /// older versions refuse what they do not know.
   ///
   /// - Parameters:
+  ///   - adapter: What is written.
+  ///   - model: The model it belongs to; its names and order of rows decide those in the file.
   ///   - folder: Exists already.
   ///   - baseName: What PEFT shows as the base model; loading does not need it.
   /// - Throws: `FileError` when a file cannot be written; nothing half-written is left behind.

@@ -70,7 +70,10 @@ public struct BeamSearch: Sendable {
 
   /// A search for answers to `prompt`.
   ///
-  /// - Parameter vocabularyCount: logits in a row.
+  /// - Parameters:
+  ///   - options: how many beams, what they are scored by, when to end.
+  ///   - prompt: what the answers continue, `[tokens]`; only penalties look at it.
+  ///   - vocabularyCount: logits in a row.
   /// - Throws: `SamplingError.invalidOption` if the options do not validate.
   public init(
     _ options: BeamSearchOptions, prompt: [Int32], vocabularyCount: Int

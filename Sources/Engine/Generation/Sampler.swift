@@ -26,6 +26,8 @@ public struct Sampler: Sendable {
   /// Continues an answer that another sampler began.
   ///
   /// - Parameters:
+  ///   - options: those of the other sampler.
+  ///   - prompt: the prompt of the answer, `[tokens]`.
   ///   - generated: the tokens chosen so far.
   ///   - generator: that sampler's generator.
   /// - Throws: `SamplingError.invalidOption` if the options do not validate.
