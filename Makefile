@@ -88,5 +88,15 @@ KILLS ?= 200
 soak:
 	HEARTH_KILLS=$(KILLS) Scripts/test.sh --filter KillTests
 
+# Each program prints rates beside what registers and memory of this machine allow.
+RATES = clang -std=gnu17 -O3 -Wno-psabi -ffp-contract=off -fno-math-errno -ISources/CKernels/include \
+  $(shell find Sources/CKernels -name '*.c') Scripts/kernel-rates/ceilings.c -lpthread -lm
+rates:
+	@mkdir -p .build/rates
+	$(RATES) Scripts/kernel-rates/affine.c -o .build/rates/affine
+	$(RATES) Scripts/kernel-rates/gemm.c -o .build/rates/gemm
+	.build/rates/affine
+	.build/rates/gemm
+
 clean:
 	$(SWIFT) package clean

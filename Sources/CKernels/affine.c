@@ -29,6 +29,10 @@ static void multiply_piece(const job* j, size_t piece) {
                                   .y = j->ys[matrix],
                                   .ldy = j->ldys[matrix]};
 #if defined(__x86_64__)
+  if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
+    hearth_panel_product_avx512(&product);
+    return;
+  }
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
     if (product.tokens < UNPACKING_TOKENS)
       hearth_panel_product_avx2(&product);

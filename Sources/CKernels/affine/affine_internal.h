@@ -85,5 +85,7 @@ void hearth_panel_product_scalar(const hearth_panel_product* product);
 void hearth_panel_product_avx2(const hearth_panel_product* product);
 /// Through unpacked blocks, for many.
 void hearth_panel_product_batch_avx2(const hearth_panel_product* product);
+/// By the integer dot products of AVX-512 VNNI, for any number of tokens.
+void hearth_panel_product_avx512(const hearth_panel_product* product);
 
 #endif
