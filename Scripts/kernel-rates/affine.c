@@ -4,6 +4,11 @@
 
 // Rates of the packed quantised products beside what registers and memory allow, on the shapes of SmolLM2-135M.
 
+// How finely activations are read: 1 or 2, see affine.h.
+#ifndef TERMS
+#define TERMS 1
+#endif
+
 typedef struct {
   const char* what;
   size_t rows, columns;
@@ -34,10 +39,10 @@ static weights random_weights(const hearth_format* format, size_t rows, size_t c
 
 static void* random_activations(size_t tokens, size_t columns) {
   float* x = malloc(tokens * columns * sizeof *x);
-  void* out = aligned_alloc(64, (tokens * hearth_activation_bytes(columns) + 63) / 64 * 64);
+  void* out = aligned_alloc(64, (tokens * hearth_activation_bytes(columns, TERMS) + 63) / 64 * 64);
   if (x == NULL || out == NULL) exit(1);
   for (size_t i = 0; i < tokens * columns; i++) x[i] = noise();
-  hearth_quantize_activations(NULL, out, x, columns, tokens, columns);
+  hearth_quantize_activations(NULL, out, x, columns, tokens, columns, TERMS);
   free(x);
   return out;
 }
@@ -46,7 +51,7 @@ static void measure(hearth_pool* pool, const hearth_format* format, const shape*
   size_t rows = s->rows, columns = s->columns / format->block_elements * format->block_elements;
   weights w = random_weights(format, rows, columns);
   hearth_affine* matrix =
-      hearth_affine_pack(pool, format, w.blocks, w.row_bytes, rows, columns);
+      hearth_affine_pack(pool, format, w.blocks, w.row_bytes, rows, columns, TERMS);
   float* y = malloc(512 * rows * sizeof *y);
   if (matrix == NULL || y == NULL) exit(1);
   double ceiling = integer_ceiling(pool);
@@ -57,7 +62,7 @@ static void measure(hearth_pool* pool, const hearth_format* format, const shape*
     size_t tokens = counts[i];
     void* a = random_activations(tokens, columns);
     double best;
-    SHORTEST(best, hearth_affine_matmul(pool, matrix, a, tokens, y, rows));
+    SHORTEST(best, hearth_affine_matmul(pool, matrix, a, TERMS, tokens, y, rows));
     double rate = 2.0 * (double)(rows * columns * tokens) / best;
     if (tokens == 1) printf(" 1: %.1f GB/s;", (double)hearth_affine_bytes(matrix) / best / 1e9);
     else printf(" %zu: %.0f", tokens, rate / 1e9);
@@ -84,14 +89,14 @@ static void measure_decode(hearth_pool* pool, const hearth_format* format, size_
   for (size_t i = 0; i < layers * 4; i++) {
     size_t width = columns[i % 4] / format->block_elements * format->block_elements;
     weights w = random_weights(format, rows[i % 4], width);
-    matrices[i] = hearth_affine_pack(pool, format, w.blocks, w.row_bytes, rows[i % 4], width);
+    matrices[i] = hearth_affine_pack(pool, format, w.blocks, w.row_bytes, rows[i % 4], width, TERMS);
     bytes += (double)hearth_affine_bytes(matrices[i]);
     free(w.blocks);
   }
   double best;
   SHORTEST(best, {
     for (size_t i = 0; i < layers * 4; i++)
-      hearth_affine_matmul(pool, matrices[i], a, 1, y, rows[i % 4]);
+      hearth_affine_matmul(pool, matrices[i], a, TERMS, 1, y, rows[i % 4]);
   });
   double ceiling = bandwidth_ceiling(pool);
   printf("  %-5s decode, %zu layers, %.0f MB: %.2f ms, %.1f GB/s = %.0f %% of %.1f\n", format->name, layers,

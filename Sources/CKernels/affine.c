@@ -14,6 +14,7 @@ typedef struct {
   float* const* ys;
   const size_t* ldys;
   const hearth_activation_block* activations;
+  size_t terms;
   size_t tokens, panels, chunks;  ///< panels: of all matrices together
 } job;
 
@@ -26,6 +27,7 @@ static void multiply_piece(const job* j, size_t piece) {
                                   .first = first,
                                   .tokens = last - first,
                                   .activations = j->activations,
+                                  .stride = j->terms * j->matrices[matrix]->blocks,
                                   .y = j->ys[matrix],
                                   .ldy = j->ldys[matrix]};
 #if defined(__x86_64__)
@@ -54,11 +56,12 @@ static void multiply_pieces(void* context, int index, int count) {
 
 void hearth_affine_matmul_many(hearth_pool* pool, size_t count,
                                const hearth_affine* const* matrices, const void* activations,
-                               size_t tokens, float* const* ys, const size_t* ldys) {
+                               int terms, size_t tokens, float* const* ys, const size_t* ldys) {
   job j = {.matrices = matrices,
            .ys = ys,
            .ldys = ldys,
            .activations = activations,
+           .terms = (size_t)terms,
            .tokens = tokens,
            .chunks = (tokens + HEARTH_BATCH_TOKENS - 1) / HEARTH_BATCH_TOKENS};
   for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
@@ -67,6 +70,6 @@ void hearth_affine_matmul_many(hearth_pool* pool, size_t count,
 }
 
 void hearth_affine_matmul(hearth_pool* pool, const hearth_affine* matrix, const void* activations,
-                          size_t tokens, float* y, size_t ldy) {
-  hearth_affine_matmul_many(pool, 1, &matrix, activations, tokens, &y, &ldy);
+                          int terms, size_t tokens, float* y, size_t ldy) {
+  hearth_affine_matmul_many(pool, 1, &matrix, activations, terms, tokens, &y, &ldy);
 }

@@ -7,7 +7,8 @@
 #include <immintrin.h>
 #endif
 
-// A block of 32 activations becomes q = round(x * (127 / max|x|)), scale = max|x| / 127.
+// A block of 32 activations becomes q1 = round(x * (127 / max|x|)), scale = max|x| / 127. The second term, where there is one,
+// holds what is left of the rounding, q2 = round(256 * (x * (127 / max|x|) - q1)), at most 127.
 //
 // A block whose reciprocal would overflow (max|x| below 4e-37) counts as zero. A block with an infinity or a NaN gets a scale of NaN, so that
 // every output it reaches is NaN too, rather than a number that looks like one.
@@ -33,7 +34,16 @@ static inline void set_sums(hearth_activation_block* block, int32_t first, int32
   block->sum = block->scale * (float)(first + second);
 }
 
-static void quantize_block(hearth_activation_block* block, const float* x) {
+/// Makes `block` the second term of `first`, from its columns' sums.
+static inline void finish_second(hearth_activation_block* block, const hearth_activation_block* first,
+                                 const int32_t first_sums[2], const int32_t sums[2]) {
+  block->scale = first->scale * (1.0f / (1 << HEARTH_TERM_BITS));
+  set_sums(block, first_sums[0] * (1 << HEARTH_TERM_BITS) + sums[0],
+           first_sums[1] * (1 << HEARTH_TERM_BITS) + sums[1]);
+}
+
+static void quantize_block(hearth_activation_block* block, hearth_activation_block* second,
+                           const float* x) {
   uint32_t max = 0;
   for (int i = 0; i < 32; i++) {
     // As integers, magnitudes are ordered as numbers are, infinity next to last and NaN last.
@@ -42,19 +52,39 @@ static void quantize_block(hearth_activation_block* block, const float* x) {
   }
   float inverse = choose_scale(block, max);
   bool finite = max < 0x7f800000u;
-  int32_t sums[2] = {0, 0};
+  int32_t sums[2] = {0, 0}, second_sums[2] = {0, 0};
   for (int i = 0; i < 32; i++) {
-    int32_t q = finite ? (int32_t)rintf(x[i] * inverse) : 0;
+    float exact = finite ? x[i] * inverse : 0, q = rintf(exact);
     block->q[i] = (int8_t)q;
-    sums[i / 16] += q;
+    sums[i / 16] += (int32_t)q;
+    if (second == NULL) continue;
+    float rest = rintf((exact - q) * (1 << HEARTH_TERM_BITS));
+    second->q[i] = (int8_t)(rest < largest ? rest : largest);
+    second_sums[i / 16] += second->q[i];
   }
   set_sums(block, sums[0], sums[1]);
+  if (second != NULL) finish_second(second, block, sums, second_sums);
 }
 
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 
-AVX2 static void quantize_block_avx2(hearth_activation_block* block, const float* x) {
+/// Four registers of integers become the bytes of a block; adds up each half.
+AVX2 static inline void store_bytes(int8_t* out, const __m256i q[4], int32_t sums[2]) {
+  // Packing works within 128-bit lanes; the permutation puts the fours back in order.
+  __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+  bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  _mm256_storeu_si256((__m256i*)out, bytes);
+  __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+  __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  fours = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0x4e));
+  fours = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0xb1));
+  sums[0] = _mm256_extract_epi32(fours, 0);
+  sums[1] = _mm256_extract_epi32(fours, 4);
+}
+
+AVX2 static void quantize_block_avx2(hearth_activation_block* block,
+                                     hearth_activation_block* second, const float* x) {
   __m256 v[4];
   __m256i magnitude = _mm256_set1_epi32(0x7fffffff), max8 = _mm256_setzero_si256();
   for (int i = 0; i < 4; i++) {
@@ -66,55 +96,61 @@ AVX2 static void quantize_block_avx2(hearth_activation_block* block, const float
   max4 = _mm_max_epi32(max4, _mm_shuffle_epi32(max4, 0xb1));
   uint32_t max = (uint32_t)_mm_cvtsi128_si32(max4);
   __m256 inverse = _mm256_set1_ps(choose_scale(block, max));
-  if (max >= 0x7f800000u) {
-    memset(block->q, 0, sizeof block->q);
-    set_sums(block, 0, 0);
-    return;
-  }
+  bool finite = max < 0x7f800000u;
+  __m256 exact[4];
   __m256i q[4];
-  for (int i = 0; i < 4; i++) q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], inverse));
-  // Packing works within 128-bit lanes; the permutation puts the fours back in order.
-  __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-  bytes = _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  _mm256_storeu_si256((__m256i*)block->q, bytes);
-  __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
-  __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-  fours = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0x4e));
-  fours = _mm256_add_epi32(fours, _mm256_shuffle_epi32(fours, 0xb1));
-  set_sums(block, _mm256_extract_epi32(fours, 0), _mm256_extract_epi32(fours, 4));
+  for (int i = 0; i < 4; i++) {
+    exact[i] = finite ? _mm256_mul_ps(v[i], inverse) : _mm256_setzero_ps();
+    q[i] = _mm256_cvtps_epi32(exact[i]);
+  }
+  int32_t sums[2], second_sums[2];
+  store_bytes(block->q, q, sums);
+  set_sums(block, sums[0], sums[1]);
+  if (second == NULL) return;
+  for (int i = 0; i < 4; i++) {
+    __m256 rest = _mm256_sub_ps(exact[i], _mm256_cvtepi32_ps(q[i]));
+    rest = _mm256_mul_ps(rest, _mm256_set1_ps(1 << HEARTH_TERM_BITS));
+    q[i] = _mm256_cvtps_epi32(rest);  // 128 saturates to 127 as bytes
+  }
+  store_bytes(second->q, q, second_sums);
+  finish_second(second, block, sums, second_sums);
 }
 #endif
 
 typedef struct {
   hearth_activation_block* out;
   const float* x;
-  size_t ldx, tokens, blocks;
+  size_t ldx, tokens, blocks, terms;
 } quantisation;
 
 static void quantize_tokens(void* context, int index, int count) {
   const quantisation* job = context;
   size_t first = job->tokens * (size_t)index / (size_t)count;
   size_t last = job->tokens * ((size_t)index + 1) / (size_t)count;
-  void (*quantize)(hearth_activation_block*, const float*) = quantize_block;
+  void (*quantize)(hearth_activation_block*, hearth_activation_block*, const float*) = quantize_block;
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) quantize = quantize_block_avx2;
 #endif
-  for (size_t t = first; t < last; t++)
+  for (size_t t = first; t < last; t++) {
+    hearth_activation_block* out = job->out + t * job->terms * job->blocks;
     for (size_t b = 0; b < job->blocks; b++)
-      quantize(job->out + t * job->blocks + b, job->x + t * job->ldx + b * HEARTH_BLOCK_COLUMNS);
+      quantize(out + b, job->terms == 2 ? out + job->blocks + b : NULL,
+               job->x + t * job->ldx + b * HEARTH_BLOCK_COLUMNS);
+  }
 }
 
-size_t hearth_activation_bytes(size_t columns) {
-  return columns / HEARTH_BLOCK_COLUMNS * sizeof(hearth_activation_block);
+size_t hearth_activation_bytes(size_t columns, int terms) {
+  return columns / HEARTH_BLOCK_COLUMNS * (size_t)terms * sizeof(hearth_activation_block);
 }
 
 void hearth_quantize_activations(hearth_pool* pool, void* out, const float* x, size_t ldx,
-                                 size_t tokens, size_t columns) {
+                                 size_t tokens, size_t columns, int terms) {
   quantisation job = {.out = out,
                       .x = x,
                       .ldx = ldx,
                       .tokens = tokens,
-                      .blocks = columns / HEARTH_BLOCK_COLUMNS};
+                      .blocks = columns / HEARTH_BLOCK_COLUMNS,
+                      .terms = (size_t)terms};
   // Below some microseconds of work, waking others takes longer than doing it.
   hearth_pool_run(tokens * columns < 16384 ? NULL : pool, quantize_tokens, &job);
 }

@@ -31,6 +31,7 @@ struct hearth_affine {
   uint32_t bits;          ///< 4 or 8
   uint32_t parts;         ///< 1 or 2
   bool half_precision;    ///< scales and minimums are f16
+  int terms;              ///< of the activations that products read
   size_t block_bytes;     ///< a multiple of 64
   uint8_t* data;          ///< [panels, blocks], 64-byte aligned
 };
@@ -63,6 +64,10 @@ static inline float hearth_affine_factor(const hearth_affine* matrix, const uint
 }
 
 /// One token's activations in a block of 32 columns: x = scale * q.
+///
+/// Activations are [tokens, terms, blocks]. With two terms, the second term's block belongs to the sum of both, x = scale * (256 * q1 +
+/// q2): its `q` is q2, its scale is the first one's / 256 and its sums are those of 256 * q1 + q2. As 256 is a power of two, and
+/// dots of both are added as integers, that is 16-bit activations at the cost of two 8-bit dots.
 typedef struct {
   int8_t q[HEARTH_BLOCK_COLUMNS];  ///< -127...127
   float scale;
@@ -70,11 +75,15 @@ typedef struct {
   float half_sum[2]; ///< scale * (sum of q in columns 0...15 and 16...31), for matrices of two
 } hearth_activation_block;
 
+/// What the first term counts for when there are two: the logarithm of 256.
+enum { HEARTH_TERM_BITS = 8 };
+
 /// y[t, r] for the rows of one panel and tokens first ..< first + tokens; y is the whole output.
 typedef struct {
   const hearth_affine* matrix;
   size_t panel, first, tokens;
-  const hearth_activation_block* activations;
+  const hearth_activation_block* activations;  ///< of token 0
+  size_t stride;                               ///< blocks from one token to the next
   float* y;
   size_t ldy;
 } hearth_panel_product;

@@ -95,7 +95,8 @@ static bool lay_out(hearth_affine* matrix, bool half_precision) {
 
 hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format,
                                   const void* blocks, size_t row_bytes, size_t rows,
-                                  size_t columns) {
+                                  size_t columns, int terms) {
+  if (terms < 1 || terms > 2) return NULL;
   if (format->unpack_group == NULL || (format->affine_bits != 4 && format->affine_bits != 8) ||
       columns % HEARTH_BLOCK_COLUMNS != 0 || columns % format->block_elements != 0)
     return NULL;
@@ -106,7 +107,8 @@ hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format
                             .panels = rows / HEARTH_PANEL_ROWS + (rows % HEARTH_PANEL_ROWS != 0),
                             .blocks = columns / HEARTH_BLOCK_COLUMNS,
                             .bits = format->affine_bits,
-                            .parts = format->wide ? 1 : 2};
+                            .parts = format->wide ? 1 : 2,
+                            .terms = terms};
   for (int half_precision = 1; half_precision >= 0 && lay_out(matrix, half_precision);
        half_precision--) {
     packing p = {.matrix = matrix, .format = format, .rows = blocks, .row_bytes = row_bytes};
@@ -127,6 +129,8 @@ void hearth_affine_free(hearth_affine* matrix) {
 size_t hearth_affine_rows(const hearth_affine* matrix) { return matrix->rows; }
 
 size_t hearth_affine_columns(const hearth_affine* matrix) { return matrix->columns; }
+
+int hearth_affine_terms(const hearth_affine* matrix) { return matrix->terms; }
 
 size_t hearth_affine_bytes(const hearth_affine* matrix) {
   return matrix->panels * matrix->blocks * matrix->block_bytes;

@@ -15,7 +15,7 @@
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
 enum {
-  TILE_TOKENS = 16,
+  TILE_TOKENS = 8,
   PREFETCH_BYTES = 2560,  ///< ahead of the block in use; the processor's own prefetching stops at pages
 };
 
@@ -36,10 +36,10 @@ INLINE __m512i add_dots(__m512i sum, const __m512i q[8], const int8_t* a, const 
   return sum;
 }
 
-INLINE void multiply_tile(const int bits, const int parts, const int tokens, const bool half_precision,
-                          const hearth_affine* matrix, const uint8_t* block,
-                          const hearth_activation_block* activations, float* y, size_t ldy,
-                          __mmask16 rows) {
+INLINE void multiply_tile(const int bits, const int parts, const int terms, const int tokens,
+                          const bool half_precision, const hearth_affine* matrix,
+                          const uint8_t* block, const hearth_activation_block* activations,
+                          size_t stride, float* y, size_t ldy, __mmask16 rows) {
   const size_t blocks = matrix->blocks, block_bytes = matrix->block_bytes;
   const __m512i nibble = _mm512_set1_epi8(15);
   __m512 total[TILE_TOKENS];
@@ -64,9 +64,13 @@ INLINE void multiply_tile(const int bits, const int parts, const int tokens, con
       minimum[part] = load_factors(factors, parts + part, half_precision);
     }
     UNROLLED for (int t = 0; t < tokens; t++) {
-      const hearth_activation_block* a = activations + (size_t)t * blocks + b;
+      const hearth_activation_block* a = activations + (size_t)t * stride + b;
+      const hearth_activation_block* first = a;
+      if (terms == 2) a += blocks;
       UNROLLED for (int part = 0; part < parts; part++) {
-        __m512i dot = add_dots(_mm512_setzero_si512(), q, a->q, 4 * part, parts == 1 ? 8 : 4 * part + 4);
+        const int from = 4 * part, to = parts == 1 ? 8 : from + 4;
+        __m512i dot = add_dots(_mm512_setzero_si512(), q, first->q, from, to);
+        if (terms == 2) dot = add_dots(_mm512_slli_epi32(dot, HEARTH_TERM_BITS), q, a->q, from, to);
         total[t] = _mm512_fmadd_ps(_mm512_mul_ps(scale[part], _mm512_set1_ps(a->scale)),
                                    _mm512_cvtepi32_ps(dot), total[t]);
         total[t] = _mm512_fmadd_ps(
@@ -78,43 +82,52 @@ INLINE void multiply_tile(const int bits, const int parts, const int tokens, con
 }
 
 typedef void (*tile_kernel)(const hearth_affine* matrix, const uint8_t* block,
-                            const hearth_activation_block* activations, float* y, size_t ldy,
-                            __mmask16 rows);
+                            const hearth_activation_block* activations, size_t stride, float* y,
+                            size_t ldy, __mmask16 rows);
 
-#define KERNEL(BITS, PARTS, TOKENS)                                                                \
-  AVX512 static void multiply_##BITS##_##PARTS##_##TOKENS(                                         \
-      const hearth_affine* matrix, const uint8_t* block,                                           \
-      const hearth_activation_block* activations, float* y, size_t ldy, __mmask16 rows) {          \
-    if (matrix->half_precision)                                                                    \
-      multiply_tile(BITS, PARTS, TOKENS, true, matrix, block, activations, y, ldy, rows);          \
-    else                                                                                           \
-      multiply_tile(BITS, PARTS, TOKENS, false, matrix, block, activations, y, ldy, rows);         \
+#define KERNEL(BITS, PARTS, TERMS, TOKENS)                                                    \
+  AVX512 static void multiply_##BITS##_##PARTS##_##TERMS##_##TOKENS(                          \
+      const hearth_affine* matrix, const uint8_t* block,                                      \
+      const hearth_activation_block* activations, size_t stride, float* y, size_t ldy,        \
+      __mmask16 rows) {                                                                       \
+    if (matrix->half_precision)                                                               \
+      multiply_tile(BITS, PARTS, TERMS, TOKENS, true, matrix, block, activations, stride, y,  \
+                    ldy, rows);                                                               \
+    else                                                                                      \
+      multiply_tile(BITS, PARTS, TERMS, TOKENS, false, matrix, block, activations, stride, y, \
+                    ldy, rows);                                                               \
   }
-#define KERNELS(BITS, PARTS)                                                          \
-  KERNEL(BITS, PARTS, 1) KERNEL(BITS, PARTS, 2) KERNEL(BITS, PARTS, 4) KERNEL(BITS, PARTS, 8) \
-  KERNEL(BITS, PARTS, 16)
-#define NAMES(BITS, PARTS)                                                                       \
-  {multiply_##BITS##_##PARTS##_1, multiply_##BITS##_##PARTS##_2, multiply_##BITS##_##PARTS##_4, \
-   multiply_##BITS##_##PARTS##_8, multiply_##BITS##_##PARTS##_16}
-KERNELS(4, 1)
-KERNELS(4, 2)
-KERNELS(8, 1)
-KERNELS(8, 2)
+#define KERNELS(BITS, PARTS, TERMS)                           \
+  KERNEL(BITS, PARTS, TERMS, 1) KERNEL(BITS, PARTS, TERMS, 2) \
+  KERNEL(BITS, PARTS, TERMS, 4) KERNEL(BITS, PARTS, TERMS, 8)
+#define NAMES(BITS, PARTS, TERMS)                                                     \
+  {multiply_##BITS##_##PARTS##_##TERMS##_1, multiply_##BITS##_##PARTS##_##TERMS##_2, \
+   multiply_##BITS##_##PARTS##_##TERMS##_4, multiply_##BITS##_##PARTS##_##TERMS##_8}
+KERNELS(4, 1, 1)
+KERNELS(4, 1, 2)
+KERNELS(4, 2, 1)
+KERNELS(4, 2, 2)
+KERNELS(8, 1, 1)
+KERNELS(8, 1, 2)
+KERNELS(8, 2, 1)
+KERNELS(8, 2, 2)
 
-/// By bits, parts and the logarithm of the tokens.
-static const tile_kernel kernels[2][2][5] = {{NAMES(4, 1), NAMES(4, 2)}, {NAMES(8, 1), NAMES(8, 2)}};
+/// By bits, parts, terms and the logarithm of the tokens.
+static const tile_kernel kernels[2][2][2][4] = {
+    {{NAMES(4, 1, 1), NAMES(4, 1, 2)}, {NAMES(4, 2, 1), NAMES(4, 2, 2)}},
+    {{NAMES(8, 1, 1), NAMES(8, 1, 2)}, {NAMES(8, 2, 1), NAMES(8, 2, 2)}}};
 
 AVX512 void hearth_panel_product_avx512(const hearth_panel_product* p) {
   const hearth_affine* matrix = p->matrix;
-  const tile_kernel* kernel = kernels[matrix->bits == 8][matrix->parts - 1];
+  const tile_kernel* kernel = kernels[matrix->bits == 8][matrix->parts - 1][matrix->terms - 1];
   const uint8_t* panel = hearth_affine_panel(matrix, p->panel);
   size_t top = p->panel * HEARTH_PANEL_ROWS, left = matrix->rows - top;
   __mmask16 rows = left < HEARTH_PANEL_ROWS ? (__mmask16)((1u << left) - 1) : (__mmask16)0xffff;
   for (size_t t = p->first, end = p->first + p->tokens; t < end;) {
-    int logarithm = 4;
+    int logarithm = 3;
     while (((size_t)1 << logarithm) > end - t) logarithm--;
-    kernel[logarithm](matrix, panel, p->activations + t * matrix->blocks, p->y + t * p->ldy + top,
-                      p->ldy, rows);
+    kernel[logarithm](matrix, panel, p->activations + t * p->stride, p->stride,
+                      p->y + t * p->ldy + top, p->ldy, rows);
     t += (size_t)1 << logarithm;
   }
 }

@@ -43,36 +43,44 @@ AVX2 static void unpack_block(unpacked_block* out, const hearth_affine* matrix,
 }
 
 /// Continues totals [tokens, 16] over `count` blocks. Sums stay exact in 16 bits, see `multiply_panel`.
-INLINE void multiply_tile(const int planes, const int parts, const int tokens,
+INLINE void multiply_tile(const int planes, const int parts, const int terms, const int tokens,
                           const unpacked_block* block, size_t count,
-                          const hearth_activation_block* activations, size_t blocks,
+                          const hearth_activation_block* activations, size_t stride, size_t blocks,
                           float* totals) {
   const __m256i weights[2] = {_mm256_set1_epi16(1), _mm256_set1_epi16(16)};
   for (size_t b = 0; b < count; b++, block++) {
     UNROLLED for (int part = 0; part < parts; part++) {
       const int first = 4 * part, last = parts == 1 ? 8 : first + 4;
       __m256i dot[TILE_TOKENS][2];
-      UNROLLED for (int plane = 0; plane < planes; plane++) {
-        __m256i sum[TILE_TOKENS][2];
-        UNROLLED for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = _mm256_setzero_si256();
-        // Unrolled further, the compiler would add in another order and run out of registers.
-        _Pragma("clang loop unroll_count(2)") for (int g = first; g < last; g++) {
-          __m256i q[2];
-          UNROLLED for (int v = 0; v < 2; v++)
-            q[v] = _mm256_load_si256((const void*)(block->planes[plane] + 64 * g + 32 * v));
-          UNROLLED for (int t = 0; t < tokens; t++) {
-            int32_t four;
-            memcpy(&four, activations[(size_t)t * blocks + b].q + 4 * g, sizeof four);
-            __m256i a = _mm256_set1_epi32(four);
-            UNROLLED for (int v = 0; v < 2; v++) {
-              sum[t][v] = _mm256_add_epi16(sum[t][v], _mm256_maddubs_epi16(q[v], a));
+      UNROLLED for (int term = 0; term < terms; term++) {
+        UNROLLED for (int plane = 0; plane < planes; plane++) {
+          __m256i sum[TILE_TOKENS][2];
+          UNROLLED for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = _mm256_setzero_si256();
+          // Unrolled further, the compiler would add in another order and run out of registers.
+          _Pragma("clang loop unroll_count(2)") for (int g = first; g < last; g++) {
+            __m256i q[2];
+            UNROLLED for (int v = 0; v < 2; v++)
+              q[v] = _mm256_load_si256((const void*)(block->planes[plane] + 64 * g + 32 * v));
+            UNROLLED for (int t = 0; t < tokens; t++) {
+              int32_t four;
+              memcpy(&four, activations[(size_t)t * stride + (size_t)term * blocks + b].q + 4 * g,
+                     sizeof four);
+              __m256i a = _mm256_set1_epi32(four);
+              UNROLLED for (int v = 0; v < 2; v++) {
+                sum[t][v] = _mm256_add_epi16(sum[t][v], _mm256_maddubs_epi16(q[v], a));
+              }
             }
           }
-        }
-        UNROLLED for (int t = 0; t < tokens; t++) {
-          UNROLLED for (int v = 0; v < 2; v++) {
-            __m256i wide = _mm256_madd_epi16(sum[t][v], weights[plane]);
-            dot[t][v] = plane == 0 ? wide : _mm256_add_epi32(dot[t][v], wide);
+          UNROLLED for (int t = 0; t < tokens; t++) {
+            UNROLLED for (int v = 0; v < 2; v++) {
+              __m256i wide = _mm256_madd_epi16(sum[t][v], weights[plane]);
+              if (plane == 0 && term == 0) {
+                dot[t][v] = wide;
+              } else {
+                __m256i before = plane == 0 ? _mm256_slli_epi32(dot[t][v], HEARTH_TERM_BITS) : dot[t][v];
+                dot[t][v] = _mm256_add_epi32(before, wide);
+              }
+            }
           }
         }
       }
@@ -80,7 +88,8 @@ INLINE void multiply_tile(const int planes, const int parts, const int tokens,
         __m256 scale = _mm256_load_ps(block->factors + 16 * part + 8 * v);
         __m256 minimum = _mm256_load_ps(block->factors + 16 * (parts + part) + 8 * v);
         UNROLLED for (int t = 0; t < tokens; t++) {
-          const hearth_activation_block* a = activations + (size_t)t * blocks + b;
+          const hearth_activation_block* a =
+              activations + (size_t)t * stride + (size_t)(terms - 1) * blocks + b;
           float* y = totals + t * HEARTH_PANEL_ROWS + 8 * v;
           __m256 total = _mm256_fmadd_ps(_mm256_mul_ps(scale, _mm256_set1_ps(a->scale)),
                                          _mm256_cvtepi32_ps(dot[t][v]), _mm256_load_ps(y));
@@ -93,35 +102,38 @@ INLINE void multiply_tile(const int planes, const int parts, const int tokens,
 }
 
 typedef void (*tile_kernel)(const unpacked_block* block, size_t count,
-                            const hearth_activation_block* activations, size_t blocks,
-                            float* totals);
+                            const hearth_activation_block* activations, size_t stride,
+                            size_t blocks, float* totals);
 
-#define KERNEL(PLANES, PARTS, TOKENS)                                                        \
-  AVX2 static void multiply_##PLANES##_##PARTS##_##TOKENS(                                   \
-      const unpacked_block* block, size_t count, const hearth_activation_block* activations, \
-      size_t blocks, float* totals) {                                                        \
-    multiply_tile(PLANES, PARTS, TOKENS, block, count, activations, blocks, totals);         \
+#define KERNEL(PLANES, PARTS, TERMS, TOKENS)                                                      \
+  AVX2 static void multiply_##PLANES##_##PARTS##_##TERMS##_##TOKENS(                              \
+      const unpacked_block* block, size_t count, const hearth_activation_block* activations,      \
+      size_t stride, size_t blocks, float* totals) {                                              \
+    multiply_tile(PLANES, PARTS, TERMS, TOKENS, block, count, activations, stride, blocks, totals); \
   }
-#define KERNELS(PLANES, PARTS) \
-  KERNEL(PLANES, PARTS, 1)     \
-  KERNEL(PLANES, PARTS, 2)     \
-  KERNEL(PLANES, PARTS, 3)     \
-  KERNEL(PLANES, PARTS, 4)
-#define NAMES(PLANES, PARTS)                                                    \
-  {multiply_##PLANES##_##PARTS##_1, multiply_##PLANES##_##PARTS##_2,            \
-   multiply_##PLANES##_##PARTS##_3, multiply_##PLANES##_##PARTS##_4}
-KERNELS(1, 1)
-KERNELS(1, 2)
-KERNELS(2, 1)
-KERNELS(2, 2)
+#define KERNELS(PLANES, PARTS, TERMS)                             \
+  KERNEL(PLANES, PARTS, TERMS, 1) KERNEL(PLANES, PARTS, TERMS, 2) \
+  KERNEL(PLANES, PARTS, TERMS, 3) KERNEL(PLANES, PARTS, TERMS, 4)
+#define NAMES(PLANES, PARTS, TERMS)                                                      \
+  {multiply_##PLANES##_##PARTS##_##TERMS##_1, multiply_##PLANES##_##PARTS##_##TERMS##_2, \
+   multiply_##PLANES##_##PARTS##_##TERMS##_3, multiply_##PLANES##_##PARTS##_##TERMS##_4}
+KERNELS(1, 1, 1)
+KERNELS(1, 1, 2)
+KERNELS(1, 2, 1)
+KERNELS(1, 2, 2)
+KERNELS(2, 1, 1)
+KERNELS(2, 1, 2)
+KERNELS(2, 2, 1)
+KERNELS(2, 2, 2)
 
-/// By planes, parts and tokens.
-static const tile_kernel kernels[2][2][TILE_TOKENS] = {{NAMES(1, 1), NAMES(1, 2)},
-                                                       {NAMES(2, 1), NAMES(2, 2)}};
+/// By planes, parts, terms and tokens.
+static const tile_kernel kernels[2][2][2][TILE_TOKENS] = {
+    {{NAMES(1, 1, 1), NAMES(1, 1, 2)}, {NAMES(1, 2, 1), NAMES(1, 2, 2)}},
+    {{NAMES(2, 1, 1), NAMES(2, 1, 2)}, {NAMES(2, 2, 1), NAMES(2, 2, 2)}}};
 
 AVX2 void hearth_panel_product_batch_avx2(const hearth_panel_product* p) {
   const hearth_affine* matrix = p->matrix;
-  const tile_kernel* kernel = kernels[matrix->bits == 8][matrix->parts - 1];
+  const tile_kernel* kernel = kernels[matrix->bits == 8][matrix->parts - 1][matrix->terms - 1];
   const uint8_t* panel = hearth_affine_panel(matrix, p->panel);
   unpacked_block stretch[STRETCH_BLOCKS];
   _Alignas(64) float totals[HEARTH_BATCH_TOKENS * HEARTH_PANEL_ROWS];
@@ -134,8 +146,8 @@ AVX2 void hearth_panel_product_batch_avx2(const hearth_panel_product* p) {
       unpack_block(&stretch[b], matrix, panel + (start + b) * matrix->block_bytes);
     for (size_t t = 0; t < p->tokens; t += TILE_TOKENS) {
       size_t tokens = p->tokens - t < TILE_TOKENS ? p->tokens - t : TILE_TOKENS;
-      kernel[tokens - 1](stretch, count, p->activations + (p->first + t) * matrix->blocks + start,
-                         matrix->blocks, totals + t * HEARTH_PANEL_ROWS);
+      kernel[tokens - 1](stretch, count, p->activations + (p->first + t) * p->stride + start,
+                         p->stride, matrix->blocks, totals + t * HEARTH_PANEL_ROWS);
     }
   }
   size_t top = p->panel * HEARTH_PANEL_ROWS;

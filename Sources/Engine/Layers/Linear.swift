@@ -47,16 +47,17 @@ extension Pass {
   }
 
   private func integerProducts(_ linears: [Linear], _ x: Tensor, _ ys: [Tensor]) {
-    let bytes = hearth_activation_bytes(x.columns) * x.rows
+    let terms = linears.map { $0.weight.activations.terms }.max() ?? 1
+    let bytes = hearth_activation_bytes(x.columns, terms) * x.rows
     let floats = (bytes + 3) / 4
     let activations = unsafe workspace.take(floats)
     defer { unsafe workspace.give(activations, floats) }
-    unsafe hearth_quantize_activations(pool.pointer, activations, x.data, x.columns, x.rows, x.columns)
+    unsafe hearth_quantize_activations(pool.pointer, activations, x.data, x.columns, x.rows, x.columns, terms)
     let matrices = unsafe linears.map { unsafe $0.weight.packed }
     let outputs = unsafe ys.map { unsafe Optional($0.data) }
     let distances = ys.map(\.columns)
     unsafe hearth_affine_matmul_many(
-      pool.pointer, linears.count, matrices, activations, x.rows, outputs, distances)
+      pool.pointer, linears.count, matrices, activations, terms, x.rows, outputs, distances)
   }
 
   private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {

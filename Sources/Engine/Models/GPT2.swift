@@ -43,17 +43,18 @@ struct GPT2: Architecture {
         ParameterName(gguf: "blk.\(i).\(gguf)", huggingFace: "\(prefix)h.\(i).\(huggingFace)")
       }
       func linear(
-        _ gguf: String, _ huggingFace: String, _ outputs: Int, _ inputs: Int
+        _ gguf: String, _ huggingFace: String, _ outputs: Int, _ inputs: Int,
+        activations: ActivationPrecision = .bits8
       ) throws(CheckpointError) -> Linear {
         try weights.linear(
           name(gguf, huggingFace), outputs, inputs, bias: .required,
-          isTransposed: !weights.isGGUF)
+          isTransposed: !weights.isGGUF, activations: activations)
       }
       blocks.append(
         Block(
           attentionNorm: try weights.layerNorm(name("attn_norm", "ln_1"), width, epsilon),
           feedForwardNorm: try weights.layerNorm(name("ffn_norm", "ln_2"), width, epsilon),
-          queryKeyValue: try linear("attn_qkv", "attn.c_attn", 3 * width, width),
+          queryKeyValue: try linear("attn_qkv", "attn.c_attn", 3 * width, width, activations: .bits16),
           output: try linear("attn_output", "attn.c_proj", width, width),
           up: try linear("ffn_up", "mlp.c_fc", hiddenWidth, width),
           down: try linear("ffn_down", "mlp.c_proj", width, hiddenWidth)))

@@ -35,8 +35,10 @@ struct Llama: Architecture {
           query: try weights.linear(
             name("attn_q", "self_attn.q_proj"), queries, c.width, rotaryHeadCount: c.headCount),
           key: try weights.linear(
-            name("attn_k", "self_attn.k_proj"), keys, c.width, rotaryHeadCount: c.keyValueHeadCount),
-          value: try weights.linear(name("attn_v", "self_attn.v_proj"), keys, c.width),
+            name("attn_k", "self_attn.k_proj"), keys, c.width, rotaryHeadCount: c.keyValueHeadCount,
+            activations: .bits16),
+          value: try weights.linear(
+            name("attn_v", "self_attn.v_proj"), keys, c.width, activations: .bits16),
           output: try weights.linear(name("attn_output", "self_attn.o_proj"), c.width, queries),
           gate: try weights.linear(name("ffn_gate", "mlp.gate_proj"), c.hiddenWidth, c.width),
           up: try weights.linear(name("ffn_up", "mlp.up_proj"), c.hiddenWidth, c.width),

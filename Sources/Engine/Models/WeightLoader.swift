@@ -128,13 +128,16 @@ final class WeightLoader {
   }
 
   /// A linear map of a block; `name` lacks ".weight" and ".bias".
+  ///
+  /// - Parameter activations: Sixteen bits where the map is small and what follows it sensitive.
   func linear(
     _ name: ParameterName, _ outputs: Int, _ inputs: Int, bias: Bias = .ifPresent, isTransposed: Bool = false,
-    rotaryHeadCount: Int = 0
+    rotaryHeadCount: Int = 0, activations: ActivationPrecision = .bits8
   ) throws(CheckpointError) -> Linear {
     let weight = try parameter(
       name.with(".weight"), rows: outputs, columns: inputs, isTransposed: isTransposed,
       rotaryHeadCount: rotaryHeadCount)
+    weight.activations = activations
     let biasName = name.with(".bias")
     var biasParameter: Parameter?
     if bias == .required || hasTensor(key(biasName.gguf, biasName.huggingFace)) {
@@ -162,6 +165,8 @@ final class WeightLoader {
   }
 
   /// The output head: a matrix of its own, or the token table again.
+  ///
+  /// It reads its activations in sixteen bits: nothing after it evens an error out, and it runs for one position of a prompt.
   func head(
     _ gguf: String, _ huggingFace: String, tiedTo embedding: Parameter, _ vocabularyCount: Int, _ width: Int
   ) throws(CheckpointError) -> Linear {
@@ -173,9 +178,9 @@ final class WeightLoader {
     } else {
       tied = !hasTensor(key(gguf, huggingFace))
     }
-    return tied
-      ? Linear(weight: embedding)
-      : Linear(weight: try matrix(gguf, huggingFace, vocabularyCount, width))
+    let weight = tied ? embedding : try matrix(gguf, huggingFace, vocabularyCount, width)
+    weight.activations = .bits16
+    return Linear(weight: weight)
   }
 
   /// The values of a small tensor that is not trained.

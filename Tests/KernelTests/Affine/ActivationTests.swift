@@ -66,17 +66,17 @@ struct ActivationTests {
     }
   }
 
-  @Test("Every instruction set and thread count writes the same bytes")
-  func sameBytes() throws {
+  @Test("Every instruction set and thread count writes the same bytes", arguments: [1, 2])
+  func sameBytes(_ terms: Int32) throws {
     let pool = try #require(hearth_pool_create(3))
     defer { hearth_pool_destroy(pool) }
     let x = randomActivations(tokens: 70, columns: 320)
     var expected: [UInt8] = []
     onEveryInstructionSet { isa in
-      let alone = quantizedActivations(x, tokens: 70, columns: 320)
+      let alone = quantizedActivations(x, terms: terms, tokens: 70, columns: 320)
       if isa == HEARTH_ISA_SCALAR { expected = alone }
       #expect(alone == expected)
-      #expect(quantizedActivations(x, tokens: 70, columns: 320, pool: pool) == expected)
+      #expect(quantizedActivations(x, terms: terms, tokens: 70, columns: 320, pool: pool) == expected)
     }
   }
 }

@@ -19,7 +19,9 @@ final class AffineExample {
   let blocks: [UInt8]
   let matrix: OpaquePointer
 
-  init?(_ format: UnsafePointer<hearth_format>, rows: Int, columns: Int, pool: OpaquePointer? = nil) {
+  init?(
+    _ format: UnsafePointer<hearth_format>, rows: Int, columns: Int, terms: Int32 = 1, pool: OpaquePointer? = nil
+  ) {
     var noise = AffineNoise(state: UInt64(rows * 131 + columns))
     let elements = Int(format.pointee.block_elements)
     let rowBytes = columns / elements * Int(format.pointee.block_bytes) + 6
@@ -33,7 +35,7 @@ final class AffineExample {
         quantize(bytes.baseAddress.map { $0 + row * rowBytes }, values, columns)
       }
     }
-    guard let matrix = hearth_affine_pack(pool, format, blocks, rowBytes, rows, columns) else {
+    guard let matrix = hearth_affine_pack(pool, format, blocks, rowBytes, rows, columns, terms) else {
       return nil
     }
     (self.format, self.rows, self.columns) = (format, rows, columns)
@@ -58,10 +60,10 @@ final class AffineExample {
   }
 
   /// `[tokens, rows]`, with a gap between the rows that must stay untouched.
-  func product(_ activations: [UInt8], tokens: Int, pool: OpaquePointer? = nil) -> [Float] {
+  func product(_ activations: [UInt8], terms: Int32 = 1, tokens: Int, pool: OpaquePointer? = nil) -> [Float] {
     let ldy = rows + 3
     var y = [Float](repeating: -7, count: tokens * ldy)
-    hearth_affine_matmul(pool, matrix, activations, tokens, &y, ldy)
+    hearth_affine_matmul(pool, matrix, activations, terms, tokens, &y, ldy)
     return y
   }
 
@@ -82,23 +84,25 @@ func randomActivations(tokens: Int, columns: Int) -> [Float] {
   return (0..<tokens * columns).map { noise.next() * Float($0 / columns % 7 + 1) }
 }
 
-func quantizedActivations(_ x: [Float], tokens: Int, columns: Int, pool: OpaquePointer? = nil)
-  -> [UInt8]
-{
-  var out = [UInt8](repeating: 0, count: tokens * hearth_activation_bytes(columns))
-  hearth_quantize_activations(pool, &out, x, columns, tokens, columns)
+func quantizedActivations(
+  _ x: [Float], terms: Int32 = 1, tokens: Int, columns: Int, pool: OpaquePointer? = nil
+) -> [UInt8] {
+  var out = [UInt8](repeating: 0, count: tokens * hearth_activation_bytes(columns, terms))
+  hearth_quantize_activations(pool, &out, x, columns, tokens, columns, terms)
   return out
 }
 
 /// What the quantised activations stand for: `[tokens, columns]`, from the definition.
-func roundedActivations(_ x: [Float]) -> [Double] {
+func roundedActivations(_ x: [Float], terms: Int32 = 1) -> [Double] {
   var result: [Double] = []
   for start in stride(from: 0, to: x.count, by: 32) {
     let block = x[start..<start + 32]
     let largest = block.map(abs).max() ?? 0
     let inverse = largest > 0 ? 127 / largest : 0
     for value in block {
-      result.append(Double((value * inverse).rounded(.toNearestOrEven)) * Double(largest / 127))
+      let first = (value * inverse).rounded(.toNearestOrEven)
+      let second = min(127, ((value * inverse - first) * 256).rounded(.toNearestOrEven))
+      result.append(Double(terms == 1 ? first : first + second / 256) * Double(largest / 127))
     }
   }
   return result

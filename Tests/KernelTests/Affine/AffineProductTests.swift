@@ -40,18 +40,18 @@ struct AffineProductTests {
     }
   }
 
-  @Test("A product is that of the unpacked weights and the rounded activations")
-  func accuracy() throws {
+  @Test("A product is that of the unpacked weights and the rounded activations", arguments: [1, 2])
+  func accuracy(_ terms: Int32) throws {
     let tokens = 3, columns = 768
     let x = randomActivations(tokens: tokens, columns: columns)
-    let rounded = roundedActivations(x)
+    let rounded = roundedActivations(x, terms: terms)
     try onEveryInstructionSet { isa in
       for format in AffineExample.formats {
         for rows in [1, 15, 33] {
-          let example = try #require(AffineExample(format, rows: rows, columns: columns))
+          let example = try #require(AffineExample(format, rows: rows, columns: columns, terms: terms))
           let weights = example.weights
-          let activations = quantizedActivations(x, tokens: tokens, columns: columns)
-          let y = example.product(activations, tokens: tokens)
+          let activations = quantizedActivations(x, terms: terms, tokens: tokens, columns: columns)
+          let y = example.product(activations, terms: terms, tokens: tokens)
           for t in 0..<tokens {
             for r in 0..<rows {
               var sum = 0.0, magnitude = 0.0
@@ -71,33 +71,33 @@ struct AffineProductTests {
     }
   }
 
-  @Test("Every instruction set, thread count and batch gives the same bits")
-  func sameBits() throws {
+  @Test("Every instruction set, thread count and batch gives the same bits", arguments: [1, 2])
+  func sameBits(_ terms: Int32) throws {
     let pools = (1...3).compactMap { hearth_pool_create($0) }
     defer { pools.forEach(hearth_pool_destroy) }
     let columns = 512, rows = 53, most = 33
     let x = randomActivations(tokens: most, columns: columns)
     for format in AffineExample.formats {
-      let example = try #require(AffineExample(format, rows: rows, columns: columns))
+      let example = try #require(AffineExample(format, rows: rows, columns: columns, terms: terms))
       var expected: [Float] = []
       onEveryInstructionSet { isa in
-        let activations = quantizedActivations(x, tokens: most, columns: columns, pool: pools[1])
-        let whole = example.product(activations, tokens: most, pool: pools[1])
+        let activations = quantizedActivations(x, terms: terms, tokens: most, columns: columns, pool: pools[1])
+        let whole = example.product(activations, terms: terms, tokens: most, pool: pools[1])
         if isa == HEARTH_ISA_SCALAR { expected = whole }
         let same = haveSameBits(whole, expected)
         #expect(same, "\(AffineExample.name(format)) \(isa.rawValue)")
         if isa == HEARTH_ISA_SCALAR { return }
         for pool in pools {
           let same = haveSameBits(
-            example.product(activations, tokens: most, pool: pool), expected)
+            example.product(activations, terms: terms, tokens: most, pool: pool), expected)
           #expect(same)
         }
-        let tokenBytes = hearth_activation_bytes(columns)
+        let tokenBytes = hearth_activation_bytes(columns, terms)
         for tokens in 1...most {
           let start = most - tokens
           let last = Array(activations[start * tokenBytes..<most * tokenBytes])
           let same = haveSameBits(
-            example.product(last, tokens: tokens), expected.dropFirst(start * (rows + 3)))
+            example.product(last, terms: terms, tokens: tokens), expected.dropFirst(start * (rows + 3)))
           #expect(same, "\(AffineExample.name(format)), \(tokens) tokens")
         }
       }
@@ -114,10 +114,23 @@ struct AffineProductTests {
     let pool = try #require(hearth_pool_create(3))
     defer { hearth_pool_destroy(pool) }
     let y = example.product(activations, tokens: tokens, pool: pool)
-    let tokenBytes = hearth_activation_bytes(64)
+    let tokenBytes = hearth_activation_bytes(64, 1)
     for t in stride(from: 0, to: tokens, by: 7) {
       let one = Array(activations[t * tokenBytes..<(t + 1) * tokenBytes])
       #expect(haveSameBits(example.product(one, tokens: 1), y[t * 51..<(t + 1) * 51]))
+    }
+  }
+
+  @Test("A matrix of one term gives the same bits from activations of two")
+  func firstTerm() throws {
+    let x = randomActivations(tokens: 11, columns: 512)
+    for format in AffineExample.formats {
+      let example = try #require(AffineExample(format, rows: 37, columns: 512))
+      onEveryInstructionSet { _ in
+        let one = example.product(quantizedActivations(x, tokens: 11, columns: 512), tokens: 11)
+        let two = quantizedActivations(x, terms: 2, tokens: 11, columns: 512)
+        #expect(haveSameBits(example.product(two, terms: 2, tokens: 11), one))
+      }
     }
   }
 
@@ -136,7 +149,7 @@ struct AffineProductTests {
     defer { ys.forEach { $0.deallocate() } }
     for (y, width) in zip(ys, widths) { y.initialize(repeating: -7, count: tokens * width) }
     hearth_affine_matmul_many(
-      pool, examples.count, examples.map { Optional($0.matrix) }, activations, tokens,
+      pool, examples.count, examples.map { Optional($0.matrix) }, activations, 1, tokens,
       ys.map(Optional.init), widths)
     for ((example, y), width) in zip(zip(examples, ys), widths) {
       let together = UnsafeBufferPointer(start: y, count: tokens * width)
@@ -161,10 +174,10 @@ struct AffineProductTests {
     let q4_1 = try #require(hearth_format_for(3)), f32 = try #require(hearth_format_for(0))
     let q4_k = try #require(hearth_format_for(12))
     let bytes = [UInt8](repeating: 0, count: 4096)
-    #expect(hearth_affine_pack(nil, f32, bytes, 128, 1, 32) == nil)
-    #expect(hearth_affine_pack(nil, q4_1, bytes, 20, 1, 33) == nil)
-    #expect(hearth_affine_pack(nil, q4_k, bytes, 144, 1, 128) == nil)
+    #expect(hearth_affine_pack(nil, f32, bytes, 128, 1, 32, 1) == nil)
+    #expect(hearth_affine_pack(nil, q4_1, bytes, 20, 1, 33, 1) == nil)
+    #expect(hearth_affine_pack(nil, q4_k, bytes, 144, 1, 128, 1) == nil)
     // More blocks than memory has addresses.
-    #expect(hearth_affine_pack(nil, q4_1, bytes, 20, Int.max / 2, 1 << 40) == nil)
+    #expect(hearth_affine_pack(nil, q4_1, bytes, 20, Int.max / 2, 1 << 40, 1) == nil)
   }
 }
