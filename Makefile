@@ -78,7 +78,7 @@ compare-templates: $(PEERS) .build/compare-templates
 
 compare-fixtures: $(PEERS)
 	$(PYTHON) Scripts/compare-fixtures.py
-# Eight kinds of files share the ten minutes; the suites run one after the other.
+
 # Seven kinds of files share the ten minutes; the suites run one after the other.
 FUZZ_SECONDS ?= 600
 fuzz:

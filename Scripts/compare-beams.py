@@ -3,7 +3,9 @@
     python Scripts/compare-beams.py
 
 `num_beams`, `max_length`, `early_stopping`, `length_penalty` and several returned sequences, chat and raw prompts.
-Exits with 1 if any answer's tokens differ or any score by 1e-3 or more. Needs torch, transformers, tokenizers, gguf.
+Exits with 1 if any answer's tokens differ, or its mean log-probability a token by 1e-3 or more: a score is the sum of
+log-probabilities divided by length ** length_penalty, so it is brought back to that mean before it is compared.
+Needs torch, transformers, tokenizers, gguf.
 
 torch's log_softmax in f32 sums 49,152 exponentials inexactly: its probabilities add up to 1.00001, which a negative
 length penalty multiplies by the square of the length. So `transformers` gets it computed in f64 and rounded here.
@@ -65,17 +67,20 @@ def main():
         scores = found.sequences_scores.tolist()
         ours = answer["beams"]
         same = wanted == [beam["tokens"] for beam in ours]
-        difference = max(abs(a - beam["score"]) for a, beam in zip(scores, ours))
+        power = request["length_penalty"] - 1
+        difference = max(
+            abs(score - beam["score"]) * max(1, len(tokens)) ** power
+            for score, beam, tokens in zip(scores, ours, wanted))
         largest, compared = max(largest, difference), compared + len(wanted)
         good = same and difference < TOLERANCE
         failures += not good
-        print(f"{'same' if good else 'DIFFERS':8s} {prompt!r}: {len(wanted)} answers, scores within {difference:.1e}",
+        print(f"{'same' if good else 'DIFFERS':8s} {prompt!r}: {len(wanted)} answers, log-probabilities within {difference:.1e}",
               flush=True)
         if not good:
             for a, score, beam in zip(wanted, scores, ours):
                 print(f"  transformers {score:.5f} {tokenizer.decode(a)!r} {a}")
                 print(f"  hearth       {beam['score']:.5f} {beam['text']!r} {beam['tokens']}")
-    print(f"{compared} answers to {len(CASES)} prompts, {failures} prompts differ; scores within {largest:.1e}")
+    print(f"{compared} answers to {len(CASES)} prompts, {failures} prompts differ; mean log-probabilities within {largest:.1e}")
     return 1 if failures else 0
 
 
