@@ -64,6 +64,14 @@ __attribute__((target("avx2,fma,f16c"))) static void widen_avx2(float* out, cons
   widen_scalar(out + i, in + i, count - i);
 }
 
+__attribute__((target("avx512f,avx512bw,avx512vl"), min_vector_width(512))) static void
+widen_avx512(float* out, const uint16_t* in, size_t count) {
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16)
+    _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)(in + i))));
+  widen_scalar(out + i, in + i, count - i);
+}
+
 __attribute__((target("avx2,fma,f16c"))) static void narrow_avx2(uint16_t* out, const float* in,
                                                                   size_t count) {
   const __m256 high = _mm256_set1_ps(LARGEST_HALF), low = _mm256_set1_ps(-LARGEST_HALF);
@@ -80,6 +88,10 @@ __attribute__((target("avx2,fma,f16c"))) static void narrow_avx2(uint16_t* out, 
 
 void hearth_widen_halves(float* out, const uint16_t* in, size_t count) {
 #if defined(__x86_64__)
+  if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
+    widen_avx512(out, in, count);
+    return;
+  }
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
     widen_avx2(out, in, count);
     return;

@@ -10,10 +10,10 @@
 
 // Sixteen floats side by side, and one text for every instruction set.
 //
-// A kernel is written once, as an inlined body over `lanes`, and compiled once for the baseline and
-// once with AVX2 and FMA (HEARTH_KERNEL). Each lane operation is one IEEE operation per element and
+// A kernel is written once, as an inlined body over `lanes`, and compiled for the baseline, for AVX2
+// with FMA and for AVX-512 (HEARTH_KERNEL). Each lane operation is one IEEE operation per element and
 // contraction is off, so the twins agree bit for bit: on the baseline a fused multiply-add is the C
-// library's correctly rounded fmaf, with AVX2 it is one instruction. Reductions over a row keep
+// library's correctly rounded fmaf, with the others it is one instruction. Reductions over a row keep
 // sixteen partial results, element i going to number i mod 16 in order of i, and add them in one
 // fixed tree (`lanes_sum`).
 
@@ -31,25 +31,35 @@ typedef int32_t integer_lanes __attribute__((ext_vector_type(LANE_COUNT)));
 
 #if defined(__x86_64__)
 #define HEARTH_AVX2 __attribute__((target("avx2,fma,f16c")))
-/// Defines the task `name` from `name##_body(context, index, count)`: the baseline's twin, AVX2's,
-/// and the choice between them.
-#define HEARTH_KERNEL(name)                                                  \
-  static void name##_scalar(void* context, int index, int count) {           \
-    name##_body(context, index, count);                                      \
-  }                                                                          \
-  HEARTH_AVX2 static void name##_avx2(void* context, int index, int count) { \
-    name##_body(context, index, count);                                      \
-  }                                                                          \
-  static void name(void* context, int index, int count) {                    \
-    if (hearth_isa_current() >= HEARTH_ISA_AVX2)                             \
-      name##_avx2(context, index, count);                                    \
-    else                                                                     \
-      name##_scalar(context, index, count);                                  \
+#define HEARTH_AVX512                                                               \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"), \
+                 min_vector_width(512)))
+/// Defines the task `name` from `name##_body(context, index, count)`: the baseline's twin, those of AVX2 and
+/// AVX-512, and the choice between them.
+#define HEARTH_KERNEL(name) HEARTH_KERNEL_OF(name, name##_body, name##_body, name##_body)
+/// The same where an instruction set has a body of its own, for the sake of its registers.
+#define HEARTH_KERNEL_OF(name, scalar, avx2, avx512)                             \
+  static void name##_scalar(void* context, int index, int count) {               \
+    scalar(context, index, count);                                               \
+  }                                                                              \
+  HEARTH_AVX2 static void name##_avx2(void* context, int index, int count) {     \
+    avx2(context, index, count);                                                 \
+  }                                                                              \
+  HEARTH_AVX512 static void name##_avx512(void* context, int index, int count) { \
+    avx512(context, index, count);                                               \
+  }                                                                              \
+  static void name(void* context, int index, int count) {                        \
+    switch (hearth_isa_current()) {                                              \
+      case HEARTH_ISA_AVX512: name##_avx512(context, index, count); break;       \
+      case HEARTH_ISA_AVX2: name##_avx2(context, index, count); break;           \
+      default: name##_scalar(context, index, count);                             \
+    }                                                                            \
   }
 #else
-#define HEARTH_KERNEL(name)                                        \
-  static void name(void* context, int index, int count) {          \
-    name##_body(context, index, count);                            \
+#define HEARTH_KERNEL(name) HEARTH_KERNEL_OF(name, name##_body, name##_body, name##_body)
+#define HEARTH_KERNEL_OF(name, scalar, avx2, avx512)      \
+  static void name(void* context, int index, int count) { \
+    scalar(context, index, count);                        \
   }
 #endif
 
