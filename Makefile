@@ -95,8 +95,10 @@ rates:
 	@mkdir -p .build/rates
 	$(RATES) Scripts/kernel-rates/affine.c -o .build/rates/affine
 	$(RATES) Scripts/kernel-rates/gemm.c -o .build/rates/gemm
+	$(RATES) Scripts/kernel-rates/attention.c -o .build/rates/attention
 	.build/rates/affine
 	.build/rates/gemm
+	.build/rates/attention
 
 clean:
 	$(SWIFT) package clean

@@ -21,7 +21,7 @@ static inline float noise(void) { return (float)rand() / (float)RAND_MAX * 2 - 1
   do {                                                                      \
     BEST = 1e9;                                                             \
     double began = seconds();                                               \
-    for (int run = 0; run < 3 || (seconds() - began < 0.5 && run < 1000); run++) { \
+    for (int round_ = 0; round_ < 3 || (seconds() - began < 0.5 && round_ < 1000); round_++) { \
       double start = seconds();                                             \
       STATEMENT;                                                            \
       double time = seconds() - start;                                      \
