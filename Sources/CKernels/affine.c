@@ -1,24 +1,59 @@
 #include "include/affine.h"
 
-#include "affine/affine_internal.h"
+#include <stdatomic.h>
+
+#include "affine/inputs.h"
 #include "include/isa.h"
 
-// Products of packed matrices. The work is a list of pieces, each one panel of one matrix and a chunk of the tokens; a
-// thread takes a stretch of the list. A chunk's activations stay in the second-level cache while panels pass by. Which thread does a piece changes nothing in it.
+// Products of packed matrices. The work is a list of pieces, each one panel of one matrix and a chunk of the tokens;
+// threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
+// by. Which thread does a piece changes nothing in it.
 
-/// From so many tokens on, unpacking a panel first pays.
+/// From so many tokens on, unpacking a panel first pays without AVX-512.
 enum { UNPACKING_TOKENS = 8 };
 
 typedef struct {
   const hearth_affine* const* matrices;
   float* const* ys;
   const size_t* ldys;
+  const float* residual;  ///< added to the product of the one matrix there is then
+  size_t ldresidual;
+  const hearth_prepared_rows* repeated;  ///< what each thread prepares for itself first, or NULL
   const hearth_activation_block* activations;
   size_t terms;
   size_t tokens, panels, chunks;  ///< panels: of all matrices together
+  atomic_size_t next;
 } job;
 
-static void multiply_piece(const job* j, size_t piece) {
+static void multiply_panel(const hearth_panel_product* product) {
+#if defined(__x86_64__)
+  if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
+    hearth_panel_product_avx512(product);
+    return;
+  }
+  if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
+    if (product->tokens < UNPACKING_TOKENS)
+      hearth_panel_product_avx2(product);
+    else
+      hearth_panel_product_batch_avx2(product);
+    return;
+  }
+#endif
+  hearth_panel_product_scalar(product);
+}
+
+/// Adds the residual to what a piece has written.
+static void add_residual(const job* j, const hearth_panel_product* product) {
+  size_t top = product->panel * HEARTH_PANEL_ROWS, left = product->matrix->rows - top;
+  size_t rows = left < HEARTH_PANEL_ROWS ? left : HEARTH_PANEL_ROWS;
+  for (size_t t = product->first; t < product->first + product->tokens; t++) {
+    float* y = product->y + t * product->ldy + top;
+    const float* residual = j->residual + t * j->ldresidual + top;
+    for (size_t r = 0; r < rows; r++) y[r] += residual[r];
+  }
+}
+
+static void multiply_piece(const job* j, const hearth_activation_block* activations, size_t piece) {
   size_t chunk = piece / j->panels, panel = piece % j->panels, matrix = 0;
   while (panel >= j->matrices[matrix]->panels) panel -= j->matrices[matrix++]->panels;
   size_t first = j->tokens * chunk / j->chunks, last = j->tokens * (chunk + 1) / j->chunks;
@@ -26,32 +61,47 @@ static void multiply_piece(const job* j, size_t piece) {
                                   .panel = panel,
                                   .first = first,
                                   .tokens = last - first,
-                                  .activations = j->activations,
+                                  .activations = activations,
                                   .stride = j->terms * j->matrices[matrix]->blocks,
                                   .y = j->ys[matrix],
                                   .ldy = j->ldys[matrix]};
-#if defined(__x86_64__)
-  if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
-    hearth_panel_product_avx512(&product);
-    return;
-  }
-  if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
-    if (product.tokens < UNPACKING_TOKENS)
-      hearth_panel_product_avx2(&product);
-    else
-      hearth_panel_product_batch_avx2(&product);
-    return;
-  }
-#endif
-  hearth_panel_product_scalar(&product);
+  multiply_panel(&product);
+  if (j->residual != NULL) add_residual(j, &product);
+}
+
+/// Takes the next pieces: a share of what is left, so that few turns are taken and the last ones are small.
+static bool take_pieces(job* j, size_t threads, size_t* first, size_t* last) {
+  size_t pieces = j->panels * j->chunks;
+  *first = atomic_load_explicit(&j->next, memory_order_relaxed);
+  do {
+    if (*first >= pieces) return false;
+    size_t share = (pieces - *first) / (2 * threads);
+    *last = *first + (share > 0 ? share : 1);
+  } while (!atomic_compare_exchange_weak_explicit(&j->next, first, *last, memory_order_relaxed,
+                                                  memory_order_relaxed));
+  return true;
 }
 
 static void multiply_pieces(void* context, int index, int count) {
-  const job* j = context;
-  size_t pieces = j->panels * j->chunks;
-  size_t first = pieces * (size_t)index / (size_t)count;
-  size_t last = pieces * ((size_t)index + 1) / (size_t)count;
-  for (size_t piece = first; piece < last; piece++) multiply_piece(j, piece);
+  job* j = context;
+  const hearth_activation_block* activations = j->activations;
+  if (j->repeated != NULL) {
+    hearth_prepared_rows own = *j->repeated;
+    own.out += (size_t)index * own.tokens * own.terms * own.blocks;
+    hearth_prepare_rows(&own, 0, 1);
+    activations = own.out;
+  }
+  size_t first, last;
+  while (take_pieces(j, (size_t)count, &first, &last))
+    for (size_t piece = first; piece < last; piece++) multiply_piece(j, activations, piece);
+}
+
+static void run(hearth_pool* pool, size_t count, job* j) {
+  j->chunks = (j->tokens + HEARTH_BATCH_TOKENS - 1) / HEARTH_BATCH_TOKENS;
+  for (size_t i = 0; i < count; i++) j->panels += j->matrices[i]->panels;
+  if (j->panels == 0 || j->tokens == 0) return;
+  atomic_init(&j->next, 0);
+  hearth_pool_run(pool, multiply_pieces, j);
 }
 
 void hearth_affine_matmul_many(hearth_pool* pool, size_t count,
@@ -62,14 +112,40 @@ void hearth_affine_matmul_many(hearth_pool* pool, size_t count,
            .ldys = ldys,
            .activations = activations,
            .terms = (size_t)terms,
-           .tokens = tokens,
-           .chunks = (tokens + HEARTH_BATCH_TOKENS - 1) / HEARTH_BATCH_TOKENS};
-  for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
-  if (j.panels == 0 || tokens == 0) return;
-  hearth_pool_run(pool, multiply_pieces, &j);
+           .tokens = tokens};
+  run(pool, count, &j);
 }
 
 void hearth_affine_matmul(hearth_pool* pool, const hearth_affine* matrix, const void* activations,
                           int terms, size_t tokens, float* y, size_t ldy) {
   hearth_affine_matmul_many(pool, 1, &matrix, activations, terms, tokens, &y, &ldy);
+}
+
+void hearth_affine_project(hearth_pool* pool, const hearth_projection_input* input, size_t tokens,
+                           size_t count, const hearth_affine* const* matrices, float* const* ys,
+                           const size_t* ldys, const float* residual, size_t ldresidual,
+                           void* activations) {
+  if (count == 0 || tokens == 0) return;
+  size_t terms = 1;
+  for (size_t i = 0; i < count; i++)
+    if (matrices[i]->terms == 2) terms = 2;
+  hearth_prepared_rows rows = {.input = input,
+                               .out = activations,
+                               .tokens = tokens,
+                               .blocks = matrices[0]->blocks,
+                               .terms = terms};
+  job j = {.matrices = matrices,
+           .ys = ys,
+           .ldys = ldys,
+           .residual = residual,
+           .ldresidual = ldresidual,
+           .activations = activations,
+           .terms = terms,
+           .tokens = tokens};
+  // One or two rows are prepared sooner by every thread than by one while the others wait.
+  if (tokens <= HEARTH_REPEATED_TOKENS)
+    j.repeated = &rows;
+  else
+    hearth_prepare_all_rows(pool, &rows);
+  run(pool, count, &j);
 }

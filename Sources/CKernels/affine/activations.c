@@ -115,42 +115,59 @@ AVX2 static void quantize_block_avx2(hearth_activation_block* block,
   store_bytes(second->q, q, second_sums);
   finish_second(second, block, sums, second_sums);
 }
-#endif
 
-typedef struct {
-  hearth_activation_block* out;
-  const float* x;
-  size_t ldx, tokens, blocks, terms;
-} quantisation;
+#define AVX512                                                                      \
+  __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"), \
+                 min_vector_width(512)))
 
-static void quantize_tokens(void* context, int index, int count) {
-  const quantisation* job = context;
-  size_t first = job->tokens * (size_t)index / (size_t)count;
-  size_t last = job->tokens * ((size_t)index + 1) / (size_t)count;
-  void (*quantize)(hearth_activation_block*, hearth_activation_block*, const float*) = quantize_block;
-#if defined(__x86_64__)
-  if (hearth_isa_current() >= HEARTH_ISA_AVX2) quantize = quantize_block_avx2;
-#endif
-  for (size_t t = first; t < last; t++) {
-    hearth_activation_block* out = job->out + t * job->terms * job->blocks;
-    for (size_t b = 0; b < job->blocks; b++)
-      quantize(out + b, job->terms == 2 ? out + job->blocks + b : NULL,
-               job->x + t * job->ldx + b * HEARTH_BLOCK_COLUMNS);
+/// Two registers of integers become the bytes of a block, saturated; adds up each half.
+AVX512 static inline void store_sixteens(int8_t* out, const __m512i q[2], int32_t sums[2]) {
+  for (int half = 0; half < 2; half++) {
+    __m128i bytes = _mm512_cvtsepi32_epi8(q[half]);
+    _mm_storeu_si128((__m128i*)(out + 16 * half), bytes);
+    __m128i fours = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), bytes);
+    fours = _mm_add_epi32(fours, _mm_shuffle_epi32(fours, 0x4e));
+    fours = _mm_add_epi32(fours, _mm_shuffle_epi32(fours, 0xb1));
+    sums[half] = _mm_cvtsi128_si32(fours);
   }
+}
+
+AVX512 static void quantize_block_avx512(hearth_activation_block* block,
+                                         hearth_activation_block* second, const float* x) {
+  __m512 v[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+  __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  uint32_t max = _mm512_reduce_max_epu32(
+      _mm512_max_epu32(_mm512_and_si512(_mm512_castps_si512(v[0]), magnitude),
+                       _mm512_and_si512(_mm512_castps_si512(v[1]), magnitude)));
+  __m512 inverse = _mm512_set1_ps(choose_scale(block, max));
+  bool finite = max < 0x7f800000u;
+  __m512 exact[2];
+  __m512i q[2];
+  for (int i = 0; i < 2; i++) {
+    exact[i] = finite ? _mm512_mul_ps(v[i], inverse) : _mm512_setzero_ps();
+    q[i] = _mm512_cvtps_epi32(exact[i]);
+  }
+  int32_t sums[2], second_sums[2];
+  store_sixteens(block->q, q, sums);
+  set_sums(block, sums[0], sums[1]);
+  if (second == NULL) return;
+  for (int i = 0; i < 2; i++) {
+    __m512 rest = _mm512_sub_ps(exact[i], _mm512_cvtepi32_ps(q[i]));
+    q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(rest, _mm512_set1_ps(1 << HEARTH_TERM_BITS)));
+  }
+  store_sixteens(second->q, q, second_sums);
+  finish_second(second, block, sums, second_sums);
+}
+#endif
+
+hearth_block_quantizer hearth_choose_block_quantizer(void) {
+#if defined(__x86_64__)
+  if (hearth_isa_current() >= HEARTH_ISA_AVX512) return quantize_block_avx512;
+  if (hearth_isa_current() >= HEARTH_ISA_AVX2) return quantize_block_avx2;
+#endif
+  return quantize_block;
 }
 
 size_t hearth_activation_bytes(size_t columns, int terms) {
   return columns / HEARTH_BLOCK_COLUMNS * (size_t)terms * sizeof(hearth_activation_block);
-}
-
-void hearth_quantize_activations(hearth_pool* pool, void* out, const float* x, size_t ldx,
-                                 size_t tokens, size_t columns, int terms) {
-  quantisation job = {.out = out,
-                      .x = x,
-                      .ldx = ldx,
-                      .tokens = tokens,
-                      .blocks = columns / HEARTH_BLOCK_COLUMNS,
-                      .terms = (size_t)terms};
-  // Below some microseconds of work, waking others takes longer than doing it.
-  hearth_pool_run(tokens * columns < 16384 ? NULL : pool, quantize_tokens, &job);
 }

@@ -78,6 +78,12 @@ typedef struct {
 /// What the first term counts for when there are two: the logarithm of 256.
 enum { HEARTH_TERM_BITS = 8 };
 
+/// Quantises 32 numbers into a block and, unless NULL, its second term.
+typedef void (*hearth_block_quantizer)(hearth_activation_block* block,
+                                       hearth_activation_block* second, const float* x);
+/// The fastest this CPU has.
+hearth_block_quantizer hearth_choose_block_quantizer(void);
+
 /// y[t, r] for the rows of one panel and tokens first ..< first + tokens; y is the whole output.
 typedef struct {
   const hearth_affine* matrix;

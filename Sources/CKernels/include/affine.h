@@ -54,4 +54,31 @@ void hearth_affine_matmul_many(hearth_pool* pool, size_t count, const hearth_aff
                                const void* activations, int terms, size_t tokens,
                                float* const* ys, const size_t* ldys);
 
+/// What becomes of a row before it is quantised for a product.
+typedef enum {
+  HEARTH_INPUT_PLAIN,
+  HEARTH_INPUT_RMS_NORM,  ///< hearth_rms_norm with `weight` and `epsilon`
+  HEARTH_INPUT_SWIGLU,    ///< hearth_swiglu of `x` as the gate and `up`
+} hearth_input_kind;
+
+typedef struct {
+  hearth_input_kind kind;
+  const float* x;       ///< [tokens, columns], rows `ldx` apart
+  size_t ldx;
+  const float* weight;  ///< [columns]
+  const float* up;      ///< like x
+  float epsilon;
+} hearth_projection_input;
+
+/// y_i = W_i·f(x), or residual + W_i·f(x): the operators of a transformer's block around its products, fused. The bits are
+/// those of the operators one by one.
+///
+/// `activations` has room for `hearth_activation_bytes` of the largest `terms` among the matrices, times tokens, times the
+/// pool's threads when tokens is at most HEARTH_REPEATED_TOKENS. `residual`, unless NULL, is [tokens, rows], rows `ldresidual` apart, and goes with one matrix; it is not y.
+enum { HEARTH_REPEATED_TOKENS = 2 };
+void hearth_affine_project(hearth_pool* pool, const hearth_projection_input* input, size_t tokens,
+                           size_t count, const hearth_affine* const* matrices, float* const* ys,
+                           const size_t* ldys, const float* residual, size_t ldresidual,
+                           void* activations);
+
 #endif

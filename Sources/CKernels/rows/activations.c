@@ -1,5 +1,5 @@
 #include "../include/elementwise.h"
-#include "functions.h"
+#include "row_functions.h"
 
 // SwiGLU's gate and both GELUs, with their gradients. Every element stands alone.
 
@@ -20,8 +20,7 @@ typedef struct {
 HEARTH_INLINE void swiglu_task_body(void* context, int index, int count) {
   const map* m = context;
   EACH_SIXTEEN(m) {
-    lanes gate = LOAD(x);
-    lanes_store_first(m->y + i, gate / (1.0f + lanes_exp(-gate)) * LOAD(up), rest);
+    lanes_store_first(m->y + i, lanes_swiglu(LOAD(x), LOAD(up)), rest);
   }
 }
 HEARTH_KERNEL(swiglu_task)

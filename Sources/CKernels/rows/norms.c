@@ -1,7 +1,7 @@
 #include <math.h>
 
 #include "../include/elementwise.h"
-#include "lanes.h"
+#include "row_functions.h"
 
 // Root-mean-square and layer normalisation, forward and backward. Rows are independent; gradients
 // of gains and biases add the rows in order, each worker owning some columns.
@@ -18,8 +18,6 @@ typedef struct {
 /// Elements of the row from `i` on.
 #define REST(i) (width - (i))
 
-// RMSNorm: sixteen partial sums of squares, then the tree.
-
 HEARTH_INLINE void rms_norm_task_body(void* context, int index, int count) {
   const norm* n = context;
   const size_t width = n->width;
@@ -27,12 +25,7 @@ HEARTH_INLINE void rms_norm_task_body(void* context, int index, int count) {
   for (size_t row = share.from; row < share.to; row++) {
     const float* x = n->x + row * width;
     float* y = n->y + row * width;
-    lanes squares = 0;
-    for (size_t i = 0; i < width; i += LANE_COUNT) {
-      lanes e = lanes_load_first(x + i, REST(i), 0);
-      squares = lanes_fma(e, e, squares);
-    }
-    float r = 1 / sqrtf(lanes_sum(squares) / (float)width + n->epsilon);
+    float r = rms_reciprocal(x, width, n->epsilon);
     for (size_t i = 0; i < width; i += LANE_COUNT) {
       lanes normal = lanes_load_first(x + i, REST(i), 0) * r;
       lanes_store_first(y + i, lanes_load_first(n->weight + i, REST(i), 0) * normal, REST(i));

@@ -24,6 +24,15 @@ extension Pass {
   /// `linear` on each row of `x`, `[tokens, inputs]` to `[tokens, outputs]`.
   func apply(_ linear: Linear, _ x: Tensor) -> Tensor { apply([linear], x)[0] }
 
+  /// Whether these maps of this pass are nothing but integer products: no tape, no adapter, no bias.
+  func isPlain(_ linears: [Linear]) -> Bool {
+    guard tape == nil, precision == .serving else { return false }
+    return linears.allSatisfy { linear in
+      unsafe linear.weight.packed != nil && linear.bias == nil
+        && !adapters.contains { $0.adapter.pairs[ObjectIdentifier(linear)] != nil }
+    }
+  }
+
   /// Several maps of the same input (q, k and v; gate and up): the input is quantised once and the
   /// workers meet once.
   func apply(_ linears: [Linear], _ x: Tensor) -> [Tensor] {

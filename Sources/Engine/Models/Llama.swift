@@ -59,15 +59,13 @@ struct Llama: Architecture {
       headCount: shape.headCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth)
     var x = pass.embed(tokens, embedding)  // [tokens, width]
     for (layer, block) in blocks.enumerated() {
-      let h = pass.norm(x, block.attentionNorm)
-      let qkv = pass.apply([block.query, block.key, block.value], h)
+      let qkv = pass.apply([block.query, block.key, block.value], to: x, normalisedBy: block.attentionNorm)
       let (q, k) = (pass.rope(qkv[0], rope), pass.rope(qkv[1], rope))
       let a = pass.attention(q, k, qkv[2], attention, layer: layer)
-      x = pass.add(x, pass.apply(block.output, a))
+      x = pass.apply(block.output, to: a, addedTo: x)
 
-      let f = pass.norm(x, block.feedForwardNorm)
-      let gateUp = pass.apply([block.gate, block.up], f)
-      x = pass.add(x, pass.apply(block.down, pass.swiGLU(gateUp[0], gateUp[1])))
+      let gateUp = pass.apply([block.gate, block.up], to: x, normalisedBy: block.feedForwardNorm)
+      x = pass.apply(block.down, toSwiGLUOf: gateUp[0], gateUp[1], addedTo: x)
     }
     return pass.norm(x, norm)
   }
