@@ -1,9 +1,8 @@
 #include "include/affine.h"
 
-#include <stdatomic.h>
-
 #include "affine/inputs.h"
 #include "include/isa.h"
+#include "pieces.h"
 
 // Products of packed matrices. The work is a list of pieces, each one panel of one matrix and a chunk of the tokens;
 // threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
@@ -22,7 +21,7 @@ typedef struct {
   const hearth_activation_block* activations;
   size_t terms;
   size_t tokens, panels, chunks;  ///< panels: of all matrices together
-  atomic_size_t next;
+  hearth_pieces pieces;
 } job;
 
 static void multiply_panel(const hearth_panel_product* product) {
@@ -69,19 +68,6 @@ static void multiply_piece(const job* j, const hearth_activation_block* activati
   if (j->residual != NULL) add_residual(j, &product);
 }
 
-/// Takes the next pieces: a share of what is left, so that few turns are taken and the last ones are small.
-static bool take_pieces(job* j, size_t threads, size_t* first, size_t* last) {
-  size_t pieces = j->panels * j->chunks;
-  *first = atomic_load_explicit(&j->next, memory_order_relaxed);
-  do {
-    if (*first >= pieces) return false;
-    size_t share = (pieces - *first) / (2 * threads);
-    *last = *first + (share > 0 ? share : 1);
-  } while (!atomic_compare_exchange_weak_explicit(&j->next, first, *last, memory_order_relaxed,
-                                                  memory_order_relaxed));
-  return true;
-}
-
 static void multiply_pieces(void* context, int index, int count) {
   job* j = context;
   const hearth_activation_block* activations = j->activations;
@@ -92,7 +78,7 @@ static void multiply_pieces(void* context, int index, int count) {
     activations = own.out;
   }
   size_t first, last;
-  while (take_pieces(j, (size_t)count, &first, &last))
+  while (hearth_pieces_take(&j->pieces, (size_t)count, &first, &last))
     for (size_t piece = first; piece < last; piece++) multiply_piece(j, activations, piece);
 }
 
@@ -100,7 +86,7 @@ static void run(hearth_pool* pool, size_t count, job* j) {
   j->chunks = (j->tokens + HEARTH_BATCH_TOKENS - 1) / HEARTH_BATCH_TOKENS;
   for (size_t i = 0; i < count; i++) j->panels += j->matrices[i]->panels;
   if (j->panels == 0 || j->tokens == 0) return;
-  atomic_init(&j->next, 0);
+  hearth_pieces_begin(&j->pieces, j->panels * j->chunks);
   hearth_pool_run(pool, multiply_pieces, j);
 }
 

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// A tensor as it lies in a checkpoint's file: a view of the mapping, which it keeps alive.
 public struct StoredTensor: Sendable {
   /// The tensor's name in its file.
@@ -59,6 +61,19 @@ public struct StoredTensor: Sendable {
   /// The stored bytes, for C. Valid only while this value, a copy of it, or its checkpoint lives.
   @unsafe public var bytes: UnsafeRawBufferPointer {
     unsafe UnsafeRawBufferPointer(rebasing: owner.file.unsafeBytes[offset..<offset + byteCount])
+  }
+
+  /// Tells the system that the bytes are not needed for now; reading them again reads the file again.
+  func letGo() {
+    unsafe withBytes { bytes in
+      guard let base = unsafe bytes.baseAddress else { return }
+      let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+      // Whole pages inside the tensor: its neighbours may share the first and the last.
+      let start = unsafe (Int(bitPattern: base) + page - 1) / page * page
+      let end = unsafe (Int(bitPattern: base) + bytes.count) / page * page
+      guard end > start, let address = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
+      unsafe madvise(address, end - start, MADV_DONTNEED)
+    }
   }
 
   /// Calls `body` with the stored bytes, keeping the file mapped until it returns.

@@ -83,6 +83,8 @@ struct KVCache {
     pages.removeLast(pages.count - (count + KVCache.pageTokens - 1) / KVCache.pageTokens)
   }
 
+  var pageCount: Int { pages.count }
+
   /// The pages' addresses, in order; valid while the cache is neither changed nor destroyed.
   var addresses: [UnsafeMutableRawPointer?] { unsafe pages.map { unsafe $0.data } }
 }

@@ -36,18 +36,12 @@ extension Pass {
     guard let first = runs.first else { return y }
     let cacheShape = first.sequence.cache.shape
     let offset = layer * cacheShape.layerBytes
-    // Addresses of all runs in one array, so that the runs can point into it.
-    var (addresses, firstPage): ([UnsafeMutableRawPointer?], [Int]) = unsafe ([], [])
-    for run in runs {
-      firstPage.append(unsafe addresses.count)
-      unsafe addresses += run.sequence.cache.addresses
-    }
-    unsafe addresses.withUnsafeBufferPointer { addresses in
-      guard let base = addresses.baseAddress else { return }
+    unsafe pageAddresses.withUnsafeBufferPointer { addresses in
+      guard var pages = unsafe addresses.baseAddress else { return }
       var queries: [hearth_query_run] = unsafe []
-      for (index, run) in runs.enumerated() {
+      unsafe queries.reserveCapacity(runs.count)
+      for run in runs {
         let (row, cached) = (run.rows.lowerBound, run.sequence.cache.tokenCount)
-        let pages = unsafe base + firstPage[index]
         unsafe hearth_cache_store(
           pool.pointer, pages, offset, cacheShape.type, k.data + row * k.columns,
           v.data + row * v.columns, k.columns, cached, run.rows.count, shape.keyValueHeadCount,
@@ -56,6 +50,7 @@ extension Pass {
           hearth_query_run(
             q: q.data + row * q.columns, y: y.data + row * y.columns, pages: pages,
             count: run.rows.count, first: cached))
+        unsafe pages += run.sequence.cache.pageCount
       }
       unsafe hearth_cached_attention(
         pool.pointer, queries, queries.count, q.columns, y.columns, offset, cacheShape.type,
@@ -85,6 +80,8 @@ extension Pass {
   func prepareCaches() {
     guard case .cached(let runs) = layout else { return }
     for run in runs { run.sequence.cache.prepare(adding: run.rows.count) }
+    // The layers neither move nor replace pages, so one list serves them all.
+    unsafe pageAddresses = runs.flatMap { unsafe $0.sequence.cache.addresses }
   }
 
   /// Counts what the layers have stored; called once after they ran.

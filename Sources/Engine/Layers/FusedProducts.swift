@@ -39,7 +39,8 @@ extension Pass {
   private func project(
     _ input: hearth_projection_input, _ x: Tensor, _ linears: [Linear], _ ys: [Tensor], addedTo residual: Tensor?
   ) {
-    precondition(linears.allSatisfy { $0.inputs == x.columns }, "\(x.columns) columns into \(linears[0].weight.name.gguf)")
+    precondition(
+      linears.allSatisfy { $0.inputs == x.columns }, "\(x.columns) columns into \(linears[0].weight.name.gguf)")
     precondition(residual?.columns ?? ys[0].columns == ys[0].columns, "adding matrices of different shapes")
     let terms = linears.map { $0.weight.activations.terms }.max() ?? 1
     let copies = x.rows <= HEARTH_REPEATED_TOKENS ? pool.threadCount : 1

@@ -39,6 +39,11 @@ extension Pass {
     let ys = linears.map { tensor(x.rows, $0.outputs) }
     if tape == nil, precision == .serving, linears.allSatisfy({ unsafe $0.weight.packed != nil }) {
       integerProducts(linears, x, ys)
+    } else if tape == nil, precision == .serving, linears.allSatisfy({ unsafe $0.weight.dense != nil }) {
+      denseProducts(linears, x, ys)
+    } else if linears.count > 1 {
+      // Each in its own way: files mix formats.
+      return linears.map { apply($0, x) }
     } else {
       for (linear, y) in zip(linears, ys) { floatProduct(linear, x, y) }
     }
@@ -67,6 +72,13 @@ extension Pass {
     let distances = ys.map(\.columns)
     unsafe hearth_affine_matmul_many(
       pool.pointer, linears.count, matrices, activations, terms, x.rows, outputs, distances)
+  }
+
+  private func denseProducts(_ linears: [Linear], _ x: Tensor, _ ys: [Tensor]) {
+    let matrices = unsafe linears.map { unsafe $0.weight.dense }
+    let outputs = unsafe ys.map { unsafe Optional($0.data) }
+    unsafe hearth_dense_matmul(
+      pool.pointer, linears.count, matrices, x.data, x.columns, x.rows, outputs, ys.map(\.columns))
   }
 
   private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {

@@ -35,12 +35,16 @@ public final class Pass {
   let layout: Layout
   /// Each row's position in its sequence, `[tokens]`.
   let positions: [Int32]
+  /// One more than the farthest of them.
+  let positionLimit: Int
   /// Which adapter works on which rows; rows of no segment run on the base alone.
   let adapters: [AdapterSegment]
   /// Remembers operations for `backward`; nil when nothing is trained.
   let tape: Tape?
   /// Decides which inputs of adapters are dropped; nil outside training.
   let dropout: DropoutSource?
+  /// Addresses of the pages of all cached sequences, one sequence after the other; set by `prepareCaches`.
+  var pageAddresses: [UnsafeMutableRawPointer?] = unsafe []
 
   /// An adapter and the rows it works on.
   struct AdapterSegment {
@@ -75,6 +79,7 @@ public final class Pass {
     self.workspace = workspace
     self.precision = precision
     self.positions = positions
+    positionLimit = Int(positions.max() ?? -1) + 1
     layout = .cached(cached)
     adapters = segments
     tape = nil
@@ -96,6 +101,7 @@ public final class Pass {
     var positions: [Int32] = []
     for (start, end) in zip(starts, starts.dropFirst()) { positions += 0..<(end - start) }
     self.positions = positions
+    positionLimit = Int(positions.max() ?? -1) + 1
     layout = .packed(starts: starts)
     adapters = adapter.map { [AdapterSegment(rows: 0..<positions.count, adapter: $0)] } ?? []
     self.tape = tape

@@ -90,8 +90,7 @@ extension Pass {
   }
 
   private func turn(_ x: Tensor, _ rope: RoPE, inverse: Bool) {
-    let last = positions.max() ?? 0
-    unsafe rope.withTables(Int(last) + 1) { cosines, sines in
+    unsafe rope.withTables(positionLimit) { cosines, sines in
       unsafe hearth_rope(
         pool.pointer, x.data, positions, cosines, sines, x.rows, x.columns / rope.headWidth,
         rope.headWidth, rope.headWidth,

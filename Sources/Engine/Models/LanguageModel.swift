@@ -45,7 +45,7 @@ public final class LanguageModel {
     for parameter in parameters {
       if precision == .serving, matrices.contains(ObjectIdentifier(parameter)) {
         parameter.pack(pool)
-        if unsafe parameter.packed != nil { continue }
+        if parameter.isPacked { continue }
       }
       // The token table is read row by row, so it stays as it is unless it is the head as well.
       if matrices.contains(ObjectIdentifier(parameter)) || parameter.rows == 1 || parameter.isTransposed {

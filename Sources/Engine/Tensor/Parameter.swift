@@ -48,8 +48,10 @@ public final class Parameter {
   private(set) var gradient: UnsafeMutablePointer<Float>?
   /// The f32 values, when they are held.
   private(set) var float32: UnsafeMutablePointer<Float>?
-  /// The packed form, when there is one; a `hearth_affine`.
+  /// The packed form of quantised blocks, when there is one; a `hearth_affine`.
   private(set) var packed: OpaquePointer?
+  /// The packed form of floats, when there is one; a `hearth_dense`.
+  private(set) var dense: OpaquePointer?
 
   init(
     _ name: ParameterName, rows: Int, columns: Int, stored: StoredTensor?, isTransposed: Bool = false,
@@ -66,7 +68,8 @@ public final class Parameter {
   deinit {
     unsafe free(gradient)
     unsafe free(float32)
-    if let packed = unsafe packed { unsafe hearth_affine_free(packed) }
+    unsafe hearth_affine_free(packed)
+    unsafe hearth_dense_free(dense)
   }
 
   /// Numbers in it.
@@ -175,10 +178,30 @@ public final class Parameter {
 
   // MARK: Serving
 
-  /// Packs the blocks for the integer kernels, if the format has such a form.
+  /// Whether serving has a packed form to multiply with.
+  var isPacked: Bool { unsafe packed != nil || dense != nil }
+
+  /// Packs the stored elements for serving: quantised blocks for the integer kernels, floats for theirs.
   func pack(_ pool: WorkerPool) {
-    guard unsafe packed == nil, !isTransposed, !isTrainable, columns % 32 == 0, let stored,
-      let format = unsafe hearth_format_for(stored.formatNumber), unsafe format.pointee.affine_bits > 0
+    guard !isPacked, !isTransposed, !isTrainable, let stored else { return }
+    packBlocks(stored, pool)
+    packFloats(stored, pool)
+    // The file's copy is not needed while the packed one is; what is needed again is read again.
+    if isPacked { stored.letGo() }
+  }
+
+  private func packFloats(_ stored: StoredTensor, _ pool: WorkerPool) {
+    let types: [UInt32: hearth_dense_type] = [0: HEARTH_DENSE_F32, 1: HEARTH_DENSE_F16, 30: HEARTH_DENSE_BF16]
+    guard let type = types[stored.formatNumber] else { return }
+    unsafe dense = stored.withBytes { bytes in
+      unsafe hearth_dense_pack(
+        pool.pointer, type, bytes.baseAddress, columns * (type == HEARTH_DENSE_F32 ? 4 : 2), rows, columns)
+    }
+  }
+
+  private func packBlocks(_ stored: StoredTensor, _ pool: WorkerPool) {
+    guard columns % 32 == 0, let format = unsafe hearth_format_for(stored.formatNumber),
+      unsafe format.pointee.affine_bits > 0
     else { return }
     let rowBytes = unsafe columns / Int(format.pointee.block_elements) * Int(format.pointee.block_bytes)
     unsafe packed = stored.withBytes { bytes in
@@ -188,8 +211,9 @@ public final class Parameter {
   }
 
   func dropPacked() {
-    if let packed = unsafe packed { unsafe hearth_affine_free(packed) }
-    unsafe packed = nil
+    unsafe hearth_affine_free(packed)
+    unsafe hearth_dense_free(dense)
+    unsafe (packed, dense) = (nil, nil)
   }
 
   // MARK: Training

@@ -1,0 +1,114 @@
+#include "include/dense.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dense/dense_internal.h"
+#include "pieces.h"
+
+// Products of packed matrices of floats. The work is cut into pieces, one panel of one matrix and a chunk of the tokens
+// each; which thread does a piece changes nothing in it.
+
+typedef struct {
+  hearth_dense* matrix;
+  const uint8_t* rows;
+  size_t row_bytes;
+} packing;
+
+static void pack_panels(void* context, int index, int count) {
+  const packing* p = context;
+  const hearth_dense* matrix = p->matrix;
+  const size_t size = matrix->element_bytes;
+  size_t first = matrix->panels * (size_t)index / (size_t)count;
+  size_t last = matrix->panels * ((size_t)index + 1) / (size_t)count;
+  for (size_t panel = first; panel < last; panel++) {
+    uint8_t* to = matrix->data + panel * matrix->columns * HEARTH_DENSE_ROWS * size;
+    size_t top = panel * HEARTH_DENSE_ROWS, left = matrix->rows - top;
+    size_t rows = left < HEARTH_DENSE_ROWS ? left : HEARTH_DENSE_ROWS;
+    if (rows < HEARTH_DENSE_ROWS) memset(to, 0, matrix->columns * HEARTH_DENSE_ROWS * size);
+    for (size_t r = 0; r < rows; r++) {
+      const uint8_t* from = p->rows + (top + r) * p->row_bytes;
+      // The file's rows may lie at any address.
+      for (size_t k = 0; k < matrix->columns; k++)
+        memcpy(to + (k * HEARTH_DENSE_ROWS + r) * size, from + k * size, size);
+    }
+  }
+}
+
+hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const void* elements,
+                                size_t row_bytes, size_t rows, size_t columns) {
+  hearth_dense* matrix = malloc(sizeof *matrix);
+  if (matrix == NULL) return NULL;
+  *matrix = (hearth_dense){.rows = rows,
+                           .columns = columns,
+                           .panels = rows / HEARTH_DENSE_ROWS + (rows % HEARTH_DENSE_ROWS != 0),
+                           .type = type,
+                           .element_bytes = type == HEARTH_DENSE_F32 ? 4 : 2};
+  size_t bytes;
+  if (__builtin_mul_overflow(matrix->panels, columns, &bytes) ||
+      __builtin_mul_overflow(bytes, HEARTH_DENSE_ROWS * matrix->element_bytes, &bytes) ||
+      (matrix->data = aligned_alloc(64, bytes > 0 ? bytes : 64)) == NULL) {
+    free(matrix);
+    return NULL;
+  }
+  hearth_pool_run(pool, pack_panels, &(packing){matrix, elements, row_bytes});
+  return matrix;
+}
+
+void hearth_dense_free(hearth_dense* matrix) {
+  if (matrix == NULL) return;
+  free(matrix->data);
+  free(matrix);
+}
+
+size_t hearth_dense_bytes(const hearth_dense* matrix) {
+  return matrix->panels * matrix->columns * HEARTH_DENSE_ROWS * matrix->element_bytes;
+}
+
+typedef struct {
+  const hearth_dense* const* matrices;
+  const float* x;
+  size_t ldx, tokens, panels, chunks;
+  float* const* ys;
+  const size_t* ldys;
+  hearth_pieces pieces;
+} job;
+
+static void multiply_piece(const job* j, size_t piece) {
+  size_t chunk = piece / j->panels, panel = piece % j->panels, matrix = 0;
+  while (panel >= j->matrices[matrix]->panels) panel -= j->matrices[matrix++]->panels;
+  size_t first = j->tokens * chunk / j->chunks, last = j->tokens * (chunk + 1) / j->chunks;
+  hearth_dense_panel_product(&(hearth_dense_product){.matrix = j->matrices[matrix],
+                                                     .panel = panel,
+                                                     .first = first,
+                                                     .tokens = last - first,
+                                                     .x = j->x,
+                                                     .ldx = j->ldx,
+                                                     .y = j->ys[matrix],
+                                                     .ldy = j->ldys[matrix]});
+}
+
+static void multiply_pieces(void* context, int index, int count) {
+  (void)index;
+  job* j = context;
+  size_t first, last;
+  while (hearth_pieces_take(&j->pieces, (size_t)count, &first, &last))
+    for (size_t piece = first; piece < last; piece++) multiply_piece(j, piece);
+}
+
+void hearth_dense_matmul(hearth_pool* pool, size_t count, const hearth_dense* const* matrices,
+                         const float* x, size_t ldx, size_t tokens, float* const* ys,
+                         const size_t* ldys) {
+  job j = {.matrices = matrices,
+           .x = x,
+           .ldx = ldx,
+           .tokens = tokens,
+           .chunks = (tokens + HEARTH_DENSE_TOKENS - 1) / HEARTH_DENSE_TOKENS,
+           .ys = ys,
+           .ldys = ldys};
+  for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
+  if (j.panels == 0 || tokens == 0) return;
+  hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
+  hearth_pool_run(pool, multiply_pieces, &j);
+}

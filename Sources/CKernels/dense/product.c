@@ -1,0 +1,89 @@
+#include "../attention/halves.h"
+#include "../rows/lanes.h"
+#include "dense_internal.h"
+
+// A panel times a chunk of tokens: a stretch of columns is widened to f32 once, into the first-level cache, and every tile of
+// tokens reads that. Totals continue from stretch to stretch in memory, so each is one chain over the columns.
+
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+/// Widens `count` columns of a panel; returns where they are.
+static const float* widen(float* out, const hearth_dense* matrix, const uint8_t* columns,
+                          size_t count) {
+  size_t elements = count * HEARTH_DENSE_ROWS;
+  if (matrix->type == HEARTH_DENSE_F32) return (const float*)(const void*)columns;
+  if (matrix->type == HEARTH_DENSE_F16) {
+    hearth_widen_halves(out, (const uint16_t*)(const void*)columns, elements);
+    return out;
+  }
+  const uint16_t* from = (const uint16_t*)(const void*)columns;
+  for (size_t i = 0; i < elements; i++) {
+    uint32_t bits = (uint32_t)from[i] << 16;
+    memcpy(out + i, &bits, sizeof bits);
+  }
+  return out;
+}
+
+/// Continues `tokens` rows of totals, [.., 32], over `count` columns.
+HEARTH_INLINE void multiply_tile(const size_t tokens, const float* columns, size_t count,
+                                 const float* x, size_t ldx, float* totals) {
+  lanes total[12][2];
+  UNROLLED for (size_t t = 0; t < tokens; t++)
+    UNROLLED for (size_t v = 0; v < 2; v++)
+      total[t][v] = lanes_load(totals + t * HEARTH_DENSE_ROWS + v * LANE_COUNT);
+  for (size_t k = 0; k < count; k++, columns += HEARTH_DENSE_ROWS) {
+    lanes weights[2] = {lanes_load(columns), lanes_load(columns + LANE_COUNT)};
+    UNROLLED for (size_t t = 0; t < tokens; t++) {
+      lanes factor = x[t * ldx + k];
+      UNROLLED for (size_t v = 0; v < 2; v++) total[t][v] = lanes_fma(weights[v], factor, total[t][v]);
+    }
+  }
+  UNROLLED for (size_t t = 0; t < tokens; t++)
+    UNROLLED for (size_t v = 0; v < 2; v++)
+      lanes_store(totals + t * HEARTH_DENSE_ROWS + v * LANE_COUNT, total[t][v]);
+}
+
+/// Tokens of a tile are as many as the registers hold: `most`, a constant.
+HEARTH_INLINE void multiply_panel(const hearth_dense_product* p, const size_t most) {
+  const hearth_dense* matrix = p->matrix;
+  _Alignas(64) float widened[HEARTH_DENSE_STRETCH * HEARTH_DENSE_ROWS];
+  _Alignas(64) float totals[HEARTH_DENSE_TOKENS * HEARTH_DENSE_ROWS];
+  memset(totals, 0, p->tokens * HEARTH_DENSE_ROWS * sizeof *totals);
+  const size_t column_bytes = HEARTH_DENSE_ROWS * matrix->element_bytes;
+  const uint8_t* panel = matrix->data + p->panel * matrix->columns * column_bytes;
+  for (size_t k = 0; k < matrix->columns; k += HEARTH_DENSE_STRETCH) {
+    size_t left = matrix->columns - k, count = left < HEARTH_DENSE_STRETCH ? left : HEARTH_DENSE_STRETCH;
+    const float* columns = widen(widened, matrix, panel + k * column_bytes, count);
+    const float* x = p->x + p->first * p->ldx + k;
+    size_t t = 0;
+    for (; t + most <= p->tokens; t += most)
+      multiply_tile(most, columns, count, x + t * p->ldx, p->ldx, totals + t * HEARTH_DENSE_ROWS);
+    if (most > 4)
+      for (; t + 4 <= p->tokens; t += 4)
+        multiply_tile(4, columns, count, x + t * p->ldx, p->ldx, totals + t * HEARTH_DENSE_ROWS);
+    if (most > 2)
+      for (; t + 2 <= p->tokens; t += 2)
+        multiply_tile(2, columns, count, x + t * p->ldx, p->ldx, totals + t * HEARTH_DENSE_ROWS);
+    for (; t < p->tokens; t++)
+      multiply_tile(1, columns, count, x + t * p->ldx, p->ldx, totals + t * HEARTH_DENSE_ROWS);
+  }
+  size_t top = p->panel * HEARTH_DENSE_ROWS, left = matrix->rows - top;
+  size_t rows = left < HEARTH_DENSE_ROWS ? left : HEARTH_DENSE_ROWS;
+  for (size_t t = 0; t < p->tokens; t++)
+    memcpy(p->y + (p->first + t) * p->ldy + top, totals + t * HEARTH_DENSE_ROWS, rows * sizeof *totals);
+}
+
+// Sixteen registers of eight hold the totals of two tokens, thirty-two of sixteen those of twelve.
+HEARTH_INLINE void multiply_few(void* context, int index, int count) {
+  (void)index, (void)count;
+  multiply_panel(context, 2);
+}
+HEARTH_INLINE void multiply_many(void* context, int index, int count) {
+  (void)index, (void)count;
+  multiply_panel(context, 12);
+}
+HEARTH_KERNEL_OF(multiply, multiply_few, multiply_few, multiply_many)
+
+void hearth_dense_panel_product(const hearth_dense_product* product) {
+  multiply((void*)product, 0, 1);
+}

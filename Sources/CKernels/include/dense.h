@@ -1,0 +1,28 @@
+#ifndef HEARTH_DENSE_H
+#define HEARTH_DENSE_H
+
+#include <stddef.h>
+
+#include "threads.h"
+
+/// A weight matrix [rows, columns] of floats packed for serving: panels of 32 output rows side by side, column after
+/// column, in the two or four bytes that the file has.
+typedef struct hearth_dense hearth_dense;
+
+/// How a dense matrix's elements are stored.
+typedef enum { HEARTH_DENSE_F32 = 0, HEARTH_DENSE_F16 = 1, HEARTH_DENSE_BF16 = 2 } hearth_dense_type;
+
+/// Packs `rows` rows of `columns` elements, `row_bytes` apart; NULL when out of memory.
+hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const void* elements,
+                                size_t row_bytes, size_t rows, size_t columns);
+void hearth_dense_free(hearth_dense* matrix);
+size_t hearth_dense_bytes(const hearth_dense* matrix);
+
+/// y[t, r] = one chain of fused multiply-adds over the columns in order, in f32: the bits of `hearth_sgemm` on the same
+/// numbers, whatever the tokens, threads and instruction set. x is [tokens, columns], rows `ldx` apart; all matrices have the same
+/// columns; y is [tokens, rows], rows `ldys` apart.
+void hearth_dense_matmul(hearth_pool* pool, size_t count, const hearth_dense* const* matrices,
+                         const float* x, size_t ldx, size_t tokens, float* const* ys,
+                         const size_t* ldys);
+
+#endif
