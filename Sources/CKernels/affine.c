@@ -87,7 +87,7 @@ static void run(hearth_pool* pool, size_t count, job* j) {
   for (size_t i = 0; i < count; i++) j->panels += j->matrices[i]->panels;
   if (j->panels == 0 || j->tokens == 0) return;
   hearth_pieces_begin(&j->pieces, j->panels * j->chunks);
-  hearth_pool_run(pool, multiply_pieces, j);
+  hearth_pool_share(pool, multiply_pieces, j);
 }
 
 void hearth_affine_matmul_many(hearth_pool* pool, size_t count,

@@ -110,5 +110,5 @@ void hearth_dense_matmul(hearth_pool* pool, size_t count, const hearth_dense* co
   for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
   if (j.panels == 0 || tokens == 0) return;
   hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
-  hearth_pool_run(pool, multiply_pieces, &j);
+  hearth_pool_share(pool, multiply_pieces, &j);
 }

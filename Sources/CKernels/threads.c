@@ -14,8 +14,14 @@
 //
 // Nobody sleeps through a wake-up: a worker counts itself among `sleepers` before it looks at
 // `generation` a last time, the caller steps `generation` before it looks at `sleepers`, and all four
-// accesses are sequentially consistent, so at least one of the two sees the other. `remaining` and
+// accesses are sequentially consistent, so at least one of the two sees the other. `finished` and
 // `caller_sleeps` are the same pair in the other direction.
+//
+// A worker goes to its job through `door`, which holds the job's generation, whether it is closed and how many have
+// entered, so that these change together. The caller of a job that needs everybody waits until everybody has come and
+// gone; the caller of one that does not closes the door when its own part is done, which is when all is done or taken, and
+// waits only for those inside. A worker that comes late, because the system ran something else on its core, finds the
+// door closed or another job's, and touches nothing of the job it missed.
 
 // Longer than the gap between two operators of a forward pass, far shorter than a person notices.
 enum { SPIN_NANOSECONDS = 50000 };
@@ -32,7 +38,8 @@ struct hearth_pool {
   hearth_task task;
   void* context;
   _Alignas(64) _Atomic uint64_t generation;
-  _Alignas(64) _Atomic int remaining;
+  _Alignas(64) _Atomic uint64_t door;
+  _Alignas(64) _Atomic int finished;  ///< workers that have entered and left
   _Alignas(64) _Atomic int sleepers;
   _Atomic bool caller_sleeps;
   _Atomic bool stopping;
@@ -79,39 +86,58 @@ static void sleep_for_job(hearth_pool* pool, uint64_t seen) {
   pthread_mutex_unlock(&pool->mutex);
 }
 
+/// The parts of `door`.
+enum { DOOR_GENERATION_SHIFT = 16 };
+static const uint64_t door_closed = 1 << 15, door_entered = (1 << 15) - 1;
+
+/// Enters the job of `generation`; false when it is over.
+static bool enter(hearth_pool* pool, uint64_t generation) {
+  uint64_t door = atomic_load(&pool->door);
+  do {
+    if (door >> DOOR_GENERATION_SHIFT != generation || (door & door_closed) != 0) return false;
+  } while (!atomic_compare_exchange_weak(&pool->door, &door, door + 1));
+  return true;
+}
+
+static void leave(hearth_pool* pool) {
+  atomic_fetch_add(&pool->finished, 1);
+  if (!atomic_load(&pool->caller_sleeps)) return;
+  pthread_mutex_lock(&pool->mutex);
+  pthread_cond_signal(&pool->done);
+  pthread_mutex_unlock(&pool->mutex);
+}
+
 static void* work(void* argument) {
   worker_start start = *(worker_start*)argument;
   free(argument);
   hearth_pool* pool = start.pool;
-  for (uint64_t seen = 0;; seen++) {
+  for (uint64_t seen = 0;;) {
     if (!spin_for_job(pool, seen)) sleep_for_job(pool, seen);
+    seen = atomic_load(&pool->generation);
     if (atomic_load(&pool->stopping)) return NULL;
+    if (!enter(pool, seen)) continue;
     pool->task(pool->context, start.index, pool->threads);
-    if (atomic_fetch_sub(&pool->remaining, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
-      pthread_mutex_lock(&pool->mutex);
-      pthread_cond_signal(&pool->done);
-      pthread_mutex_unlock(&pool->mutex);
-    }
+    leave(pool);
   }
 }
 
-static bool spin_until_done(hearth_pool* pool) {
-  if (atomic_load_explicit(&pool->remaining, memory_order_acquire) == 0) return true;
+static bool spin_until_done(hearth_pool* pool, int entered) {
+  if (atomic_load_explicit(&pool->finished, memory_order_acquire) == entered) return true;
   if (!pool->spins) return false;
   int64_t end = nanoseconds() + SPIN_NANOSECONDS;
   do {
     for (int i = 0; i < 16; i++) {
-      if (atomic_load_explicit(&pool->remaining, memory_order_acquire) == 0) return true;
+      if (atomic_load_explicit(&pool->finished, memory_order_acquire) == entered) return true;
       relax();
     }
   } while (nanoseconds() < end);
   return false;
 }
 
-static void sleep_until_done(hearth_pool* pool) {
+static void sleep_until_done(hearth_pool* pool, int entered) {
   pthread_mutex_lock(&pool->mutex);
   atomic_store(&pool->caller_sleeps, true);
-  while (atomic_load(&pool->remaining) != 0) pthread_cond_wait(&pool->done, &pool->mutex);
+  while (atomic_load(&pool->finished) != entered) pthread_cond_wait(&pool->done, &pool->mutex);
   atomic_store(&pool->caller_sleeps, false);
   pthread_mutex_unlock(&pool->mutex);
 }
@@ -124,21 +150,36 @@ static void announce(hearth_pool* pool) {
   pthread_mutex_unlock(&pool->mutex);
 }
 
-void hearth_pool_run(hearth_pool* pool, hearth_task task, void* context) {
+static void run(hearth_pool* pool, hearth_task task, void* context, bool everybody) {
   if (pool == NULL) {
     task(context, 0, 1);
     return;
   }
   pthread_mutex_lock(&pool->turn);
-  if (pool->threads > 1) {
-    pool->task = task;
-    pool->context = context;
-    atomic_store_explicit(&pool->remaining, pool->threads - 1, memory_order_relaxed);
-    announce(pool);
+  if (pool->threads == 1) {
+    task(context, 0, 1);
+    pthread_mutex_unlock(&pool->turn);
+    return;
   }
+  pool->task = task;
+  pool->context = context;
+  atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+  uint64_t generation = atomic_load_explicit(&pool->generation, memory_order_relaxed) + 1;
+  atomic_store(&pool->door, generation << DOOR_GENERATION_SHIFT);
+  announce(pool);
   task(context, 0, pool->threads);
-  if (pool->threads > 1 && !spin_until_done(pool)) sleep_until_done(pool);
+  int entered = pool->threads - 1;
+  if (!everybody) entered = (int)(atomic_fetch_or(&pool->door, door_closed) & door_entered);
+  if (!spin_until_done(pool, entered)) sleep_until_done(pool, entered);
   pthread_mutex_unlock(&pool->turn);
+}
+
+void hearth_pool_run(hearth_pool* pool, hearth_task task, void* context) {
+  run(pool, task, context, true);
+}
+
+void hearth_pool_share(hearth_pool* pool, hearth_task task, void* context) {
+  run(pool, task, context, false);
 }
 
 /// Starts workers 1..<threads; returns how many workers there are then, the caller included.

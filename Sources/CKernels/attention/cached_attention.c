@@ -115,5 +115,5 @@ void hearth_cached_attention(hearth_pool* pool, const hearth_query_run* runs, si
   size_t products = 0;
   for (size_t r = 0; r < run_count; r++)
     products += runs[r].count * (runs[r].first + runs[r].count) * heads * head_width;
-  hearth_pool_run(pool_for(pool, products / 4), cached_task, &c);
+  hearth_pool_share(pool_for(pool, products / 4), cached_task, &c);
 }

@@ -28,4 +28,9 @@ int hearth_pool_threads(const hearth_pool* pool);
 /// several threads take turns.
 void hearth_pool_run(hearth_pool* pool, hearth_task task, void* context);
 
+/// The same for tasks that take their work from a common store until nothing is left, so that any of the workers, even the
+/// caller alone, does all of it. Returns when the workers that came in time are done: one whose core is busy with another
+/// program holds nobody up.
+void hearth_pool_share(hearth_pool* pool, hearth_task task, void* context);
+
 #endif

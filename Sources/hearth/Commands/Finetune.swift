@@ -158,14 +158,14 @@ struct Finetune: ParsableCommand {
     }
     if let adapter { recipe.adapter = adapter }
     if let path = recipe.adapter {
-      let decided = [
-        ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
-        ("--targets", targets != nil),
+      let settings = try PEFTAdapter.settings(path)
+      let contradictions = [
+        ("--rank", rank.map { $0 != settings.rank }), ("--alpha", alpha.map { $0 != settings.alpha }),
+        ("--dropout", dropout.map { $0 != settings.dropout }), ("--targets", targets.map { _ in true }),
       ]
-      if let flag = decided.first(where: \.1)?.0 {
+      if let flag = contradictions.first(where: { $0.1 == true })?.0 {
         throw ValidationError("\(flag): is decided by the adapter that is continued from, \(path): drop one of the two")
       }
-      let settings = try PEFTAdapter.settings(path)
       (recipe.rank, recipe.alpha, recipe.dropout) = (settings.rank, settings.alpha, settings.dropout)
     }
     set(epochs, \.epochs)

@@ -54,6 +54,46 @@ struct ThreadPoolTests {
     }
   }
 
+  /// A store of numbered work that tasks take from until nothing is left.
+  private final class Store: @unchecked Sendable {
+    // Sendable: the counters are only touched through atomic additions of the C library's kind, under `lock`.
+    private let lock = NSLock()
+    private var next = 0
+    private(set) var done = 0
+    let count: Int
+    let isSlow: Bool
+    init(count: Int, isSlow: Bool) { (self.count, self.isSlow) = (count, isSlow) }
+    func take() -> Bool {
+      lock.withLock {
+        guard next < count else { return false }
+        next += 1
+        done += 1
+        return true
+      }
+    }
+  }
+
+  @Test("Shared work is done whoever comes, and nothing of a job is touched after it", arguments: [1, 2, 3, 8])
+  func sharedWork(threads: Int32) throws {
+    let pool = try #require(hearth_pool_create(threads))
+    defer { hearth_pool_destroy(pool) }
+    let takeAll: hearth_task = { context, _, _ in
+      guard let context else { return }
+      let store = Unmanaged<Store>.fromOpaque(context).takeUnretainedValue()
+      while store.take() { if store.isSlow { usleep(1) } }
+    }
+    var visits = Visits()
+    defer { visits.free() }
+    for job in 0..<3000 {
+      // The store dies with the job: a late worker that touched it would crash.
+      let store = Store(count: job % 7, isSlow: job % 50 == 0)
+      hearth_pool_share(pool, takeAll, Unmanaged.passUnretained(store).toOpaque())
+      #expect(store.done == job % 7)
+      if job % 3 == 0 { hearth_pool_run(pool, visit, &visits) }
+    }
+    for index in 0..<Int(threads) { #expect(visits.counts[index] == 1000) }
+  }
+
   @Test("Jobs wake workers that have gone to sleep")
   func wakes() throws {
     let pool = try #require(hearth_pool_create(3))
