@@ -39,6 +39,8 @@ public final class Tokenizer: Sendable {
   /// Added tokens that are looked for in normalised text.
   private let normalized: AddedTokenMatcher
   private let addedTokens: [AddedToken]
+  /// Keeps messages from spelling special tokens.
+  public let forgeryGuard: ForgeryGuard
   private let isOfCharacters: Bool
   /// Whether an id is a byte token (`<0x0A>`) of a vocabulary of characters.
   private let isByte: [Bool]
@@ -71,6 +73,7 @@ public final class Tokenizer: Sendable {
     vocabularyCount = count
     self.pieces = pieces
     addedTokens = added
+    forgeryGuard = ForgeryGuard(added.filter(\.isSpecial).map(\.content))
     specialTokens = definition.specialTokens
     sequencePrefix = definition.prefix
     sequenceSuffix = definition.suffix
@@ -129,16 +132,27 @@ public final class Tokenizer: Sendable {
   ///   - place: what stands before the text.
   /// - Returns: no beginning or end of sequence; see `sequencePrefix`.
   public func encode(_ text: String, special: Bool = false, at place: TextPlace = .start) -> [Int32] {
+    encode(text, special: special, marks: [], at: place)
+  }
+
+  /// The ids of a rendered conversation: special tokens are recognised where the template wrote them, and nowhere else.
+  ///
+  /// - Parameter place: what stands before the text.
+  public func encode(_ rendered: RenderedText, at place: TextPlace = .start) -> [Int32] {
+    encode(rendered.text, special: true, marks: rendered.marks, at: place)
+  }
+
+  private func encode(_ text: String, special: Bool, marks: [Int], at place: TextPlace) -> [Int32] {
     var ids: [Int32] = []
     var scratch = BytePairEncoding.Scratch()
     guard verbatim.canMatch(special: special) else {
-      encodeVerbatim(text, special: special, place, scratch: &scratch, into: &ids)
+      encodeVerbatim(text, special: special, marks, place, scratch: &scratch, into: &ids)
       return ids
     }
     var text = text
     text.makeContiguousUTF8()
     let bytes = text.utf8.span
-    for piece in verbatim.pieces(bytes, 0, bytes.count, special: special) {
+    for piece in verbatim.pieces(bytes, 0, bytes.count, special: special, marks: marks) {
       let place = piece.start == 0 ? place : .afterToken
       if let id = piece.id {
         ids.append(id)
@@ -146,7 +160,8 @@ public final class Tokenizer: Sendable {
         encodeText(bytes, piece.start, piece.end, place, scratch: &scratch, into: &ids)
       } else {
         let part = String(decoding: Self.copy(bytes, piece.start, piece.end), as: UTF8.self)
-        encodeVerbatim(part, special: special, place, scratch: &scratch, into: &ids)
+        let marks = marks.filter { $0 >= piece.start && $0 < piece.end }.map { $0 - piece.start }
+        encodeVerbatim(part, special: special, marks, place, scratch: &scratch, into: &ids)
       }
     }
     return ids
@@ -154,17 +169,19 @@ public final class Tokenizer: Sendable {
 
   /// Encodes text that holds no token to be found before normalising.
   private func encodeVerbatim(
-    _ text: String, special: Bool, _ place: TextPlace, scratch: inout BytePairEncoding.Scratch,
+    _ text: String, special: Bool, _ marks: [Int], _ place: TextPlace, scratch: inout BytePairEncoding.Scratch,
     into ids: inout [Int32]
   ) {
     let normalizer = place == .continued ? normalizer.continued : normalizer
+    let original = text
     var text = normalizer.normalize(text)
     text.makeContiguousUTF8()
     let bytes = text.utf8.span
     guard normalized.canMatch(special: special) else {
       return encodeText(bytes, 0, bytes.count, place, scratch: &scratch, into: &ids)
     }
-    for piece in normalized.pieces(bytes, 0, bytes.count, special: special) {
+    let marks = Self.moved(marks, in: original, by: normalizer)
+    for piece in normalized.pieces(bytes, 0, bytes.count, special: special, marks: marks) {
       if let id = piece.id {
         ids.append(id)
       } else {
@@ -172,6 +189,18 @@ public final class Tokenizer: Sendable {
         encodeText(bytes, piece.start, piece.end, place, scratch: &scratch, into: &ids)
       }
     }
+  }
+
+  /// Where marks in `text` lie once it is normalised.
+  private static func moved(_ marks: [Int], in text: String, by normalizer: Normalizer) -> [Int] {
+    var (moved, from, offset) = ([Int](), 0, 0)
+    for mark in marks {
+      let part = String(decoding: text.utf8.dropFirst(from).prefix(mark - from), as: UTF8.self)
+      offset += (from == 0 ? normalizer : normalizer.continued).normalize(part).utf8.count
+      from = mark
+      moved.append(offset)
+    }
+    return moved
   }
 
   /// Encodes text that holds no added token.
@@ -243,6 +272,9 @@ public final class Tokenizer: Sendable {
     }
     return String(spelling)
   }
+
+  /// Whether `id` is an added token, one that is looked for in the text itself.
+  public func isAdded(_ id: Int32) -> Bool { id >= 0 && Int(id) < vocabularyCount && isAdded[Int(id)] }
 
   /// Whether `id` is a special token, one that steers the model and is not text.
   public func isSpecial(_ id: Int32) -> Bool {
