@@ -102,11 +102,12 @@ extension Pass {
         unsafe (y.data + row * width).update(
           from: x.data + row * x.columns + part * width, count: width)
       }
-      record(y, inputs: [x]) { dy in
-        let dx = x.gradientForAdding()
-        for row in 0..<x.rows {
+      guard tape != nil else { return y }
+      record(y, inputs: [x]) { [slot = x.slot] dy in
+        let dx = slot.forAdding()
+        for row in 0..<dx.rows {
           unsafe hearth_add_scaled(
-            nil, dx.data + row * x.columns + part * width, dy.data + row * width, 1, width)
+            nil, dx.data + row * dx.columns + part * width, dy.data + row * width, 1, width)
         }
       }
       return y
