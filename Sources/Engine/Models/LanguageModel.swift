@@ -39,9 +39,14 @@ public final class LanguageModel {
     if !isForReading { prepare() }
   }
 
+  /// The matrices that passes multiply with: those of the blocks and the head.
+  var servedMatrices: Set<ObjectIdentifier> {
+    Set(linears.map { ObjectIdentifier($0.weight) } + [ObjectIdentifier(architecture.head.weight)])
+  }
+
   /// Packs weights for serving, or holds them in f32.
   private func prepare() {
-    let matrices = Set(linears.map { ObjectIdentifier($0.weight) } + [ObjectIdentifier(architecture.head.weight)])
+    let matrices = servedMatrices
     for parameter in parameters {
       if precision == .serving, matrices.contains(ObjectIdentifier(parameter)) {
         parameter.pack(pool)
