@@ -24,6 +24,7 @@ struct Bench: ParsableCommand {
   @Option(help: "Threads to compute with (default: as many as this process may use).") var threads: Int?
   @Option(help: "serving: fast integer kernels; reference: f32 from dequantised weights.")
   var precision: Precision = .serving
+  @Flag(help: "Load a model even when it seems not to fit into memory.") var ignoreMemory = false
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print nothing but the result.") var quiet = false
   @Flag(help: "Say more about what is being done.") var verbose = false
@@ -44,7 +45,8 @@ struct Bench: ParsableCommand {
     let location = try ModelStore().locate(model)
     let facts = try ModelFacts(location)
     let opened = try ChatModel.open(
-      path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads))
+      path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads),
+      room: Room(isChecked: !ignoreMemory))
     let loadSeconds = (ContinuousClock.now - started).seconds
     try requireRoom(opened)
     var benchmark = Benchmark()
