@@ -18,6 +18,7 @@ struct Hearth: AsyncParsableCommand {
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
       Export.self, Quantize.self,
+      Bench.self, Doctor.self,
     ])
 
   /// Runs the command; failures end with status 1 and a message, wrong usage with 64.

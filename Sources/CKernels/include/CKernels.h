@@ -9,6 +9,7 @@
 #include "formats.h"
 #include "gemm.h"
 #include "isa.h"
+#include "measure.h"
 #include "threads.h"
 
 #endif

@@ -48,9 +48,9 @@ struct ExportSource {
     let checkpoint = try Checkpoint.open(path)
     return switch checkpoint.source {
     case .gguf:
-      try ChatModel.load(gguf: checkpoint, name: name, precision: .reference, pool: pool, isForReading: true)
+      try ChatModel.load(gguf: checkpoint, name: name, precision: .reference, pool: pool, room: nil)
     case .huggingFace:
-      try ChatModel.load(folder: checkpoint, name: name, precision: .reference, pool: pool, isForReading: true)
+      try ChatModel.load(folder: checkpoint, name: name, precision: .reference, pool: pool, room: nil)
     }
   }
 

@@ -38,23 +38,20 @@ extension GGUFVocabulary {
 
 extension ChatModel {
   /// Loads a GGUF file with the tokenizer and template that it carries.
+  ///
+  /// - Parameter room: nil for a model whose weights stay in their file.
   static func load(
-    gguf checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool, isForReading: Bool = false
+    gguf checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool, room: Room?
   ) throws -> ChatModel {
-    let tokenizer = try Tokenizer(gguf: checkpoint)
-    let special = tokenizer.specialTokens
-    let template = try checkpoint.stringIfPresent("tokenizer.chat_template").map { source in
-      try ChatTemplate(
-        source, bosToken: special.beginningOfSequence.flatMap { tokenizer.spelling(of: $0) },
-        eosToken: special.endOfSequence.flatMap { tokenizer.spelling(of: $0) })
+    try load(checkpoint, name: name, precision: precision, pool: pool, room: room) {
+      let tokenizer = try Tokenizer(gguf: checkpoint)
+      let special = tokenizer.specialTokens
+      let template = try checkpoint.stringIfPresent("tokenizer.chat_template").map { source in
+        try ChatTemplate(
+          source, bosToken: special.beginningOfSequence.flatMap { tokenizer.spelling(of: $0) },
+          eosToken: special.endOfSequence.flatMap { tokenizer.spelling(of: $0) })
+      }
+      return (tokenizer, template)
     }
-    let engine = try LanguageModel(checkpoint, precision: precision, pool: pool, isForReading: isForReading)
-    guard tokenizer.vocabularyCount <= engine.vocabularyCount else {
-      throw ChatModelError.vocabulary(
-        model: name, tokens: tokenizer.vocabularyCount, rows: engine.vocabularyCount)
-    }
-    return ChatModel(
-      name: name, engine: engine, tokenizer: tokenizer, template: template, adapter: nil,
-      endTokens: special.endOfGeneration)
   }
 }

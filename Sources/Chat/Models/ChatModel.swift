@@ -65,6 +65,7 @@ public final class ChatModel {
 public enum ChatModelError: Error, Sendable, Equatable, CustomStringConvertible {
   case noTemplate(model: String)
   case vocabulary(model: String, tokens: Int, rows: Int)
+  case contextTooLong(model: String, asked: Int, most: Int)
 
   /// What is wrong and what to do about it.
   public var description: String {
@@ -75,6 +76,8 @@ public enum ChatModelError: Error, Sendable, Equatable, CustomStringConvertible 
     case .vocabulary(let model, let tokens, let rows):
       "\(model): the tokenizer has \(tokens) tokens but the model only \(rows) rows for them: the tokenizer "
         + "belongs to another model"
+    case .contextTooLong(let model, let asked, let most):
+      "--context \(asked): \(model) was made for at most \(most) tokens"
     }
   }
 }

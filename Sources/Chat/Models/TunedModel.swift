@@ -66,8 +66,8 @@ public struct TunedModel: Codable, Sendable, Equatable {
 
   /// Loads the base and puts what was learned on top.
   ///
-  /// - Throws: `RunError` when the run has no checkpoint yet, its base has gone, or the text layer has changed.
-  func open(name: String, precision: Precision, pool: WorkerPool) throws -> ChatModel {
+  /// - Throws: `RunError` when the run has no checkpoint yet, its base has gone, or the text layer has changed; `RoomError`.
+  func open(name: String, precision: Precision, pool: WorkerPool, room: Room) throws -> ChatModel {
     guard let checkpointPath else {
       throw RunError(
         "\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
@@ -76,7 +76,7 @@ public struct TunedModel: Codable, Sendable, Equatable {
       throw RunError(
         "\(folder): was trained on \(baseName) at \(base), which is not there any more: put it back or pull it again")
     }
-    let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool)
+    let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool, room: room)
     try requireBase(model)
     guard method == "lora" else {
       try model.engine.readParameters(from: checkpointPath)

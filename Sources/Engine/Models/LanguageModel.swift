@@ -17,7 +17,7 @@ public final class LanguageModel {
 
   /// Loads a checkpoint whose family Hearth knows.
   ///
-  /// - Parameter isForReading: Whether weights only are read, as an export does: they stay in the file, and no pass can be run.
+  /// - Parameter isForReading: Whether weights only are read, as an export does: they stay in the file, and no pass can be run before `prepare`.
   /// - Throws: `CheckpointError` when the family is unknown, or a setting or tensor is missing or misshapen.
   public init(
     _ checkpoint: Checkpoint, precision: Precision = .serving, pool: WorkerPool = WorkerPool(),
@@ -39,9 +39,16 @@ public final class LanguageModel {
     if !isForReading { prepare() }
   }
 
-  /// Packs weights for serving, or holds them in f32.
-  private func prepare() {
-    let matrices = Set(linears.map { ObjectIdentifier($0.weight) } + [ObjectIdentifier(architecture.head.weight)])
+  /// The matrices that passes multiply with: those of the blocks and the head.
+  var servedMatrices: Set<ObjectIdentifier> {
+    Set(linears.map { ObjectIdentifier($0.weight) } + [ObjectIdentifier(architecture.head.weight)])
+  }
+
+  /// Packs weights for serving, or holds them in f32; afterwards passes can be run.
+  ///
+  /// For a model that was opened `isForReading`, to look at it before its weights are read.
+  public func prepare() {
+    let matrices = servedMatrices
     for parameter in parameters {
       if precision == .serving, matrices.contains(ObjectIdentifier(parameter)) {
         parameter.pack(pool)

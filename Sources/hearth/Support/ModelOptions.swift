@@ -13,6 +13,9 @@ struct ModelOptions: ParsableArguments {
   @Option(help: "The longest sequence, in tokens (default: the model's).")
   var context: Int?
 
+  @Flag(help: "Load a model even when it seems not to fit into memory.")
+  var ignoreMemory = false
+
   @Flag(help: "Print nothing but the result.")
   var quiet = false
 
@@ -29,13 +32,9 @@ struct ModelOptions: ParsableArguments {
   /// Loads a model by name or path.
   func open(_ model: String) throws -> ChatModel {
     let location = try ModelStore().locate(model)
-    let opened = try ChatModel.open(
-      path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads))
-    if let context, context > opened.engine.contextLength {
-      throw CommandError(
-        "--context \(context): \(opened.name) was made for at most \(opened.engine.contextLength) tokens")
-    }
-    return opened
+    return try ChatModel.open(
+      path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads),
+      room: Room(contextLength: context, isChecked: !ignoreMemory))
   }
 }
 
