@@ -79,7 +79,10 @@ extension Pass {
   /// Makes room in the caches; called once before the layers run.
   func prepareCaches() {
     guard case .cached(let runs) = layout else { return }
-    for run in runs { run.sequence.cache.prepare(adding: run.rows.count) }
+    for run in runs {
+      let isReserved = run.sequence.cache.reserve(adding: run.rows.count)
+      precondition(isReserved, "no pages left for \(run.rows.count) positions of a sequence")
+    }
     // The layers neither move nor replace pages, so one list serves them all.
     unsafe pageAddresses = runs.flatMap { unsafe $0.sequence.cache.addresses }
   }
