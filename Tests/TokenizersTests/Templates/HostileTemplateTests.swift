@@ -54,7 +54,7 @@ struct HostileTemplateTests {
   @Test("end in an error of the right kind, quickly", arguments: templates.indices)
   func failsQuickly(_ index: Int) {
     let (source, kind) = Self.templates[index]
-    let start = ContinuousClock.now
+    let start = processorTime()
     do {
       let text = try Template(source).render([:], limits: Self.limits)
       Issue.record("rendered \(text.prefix(100)) from \(source.prefix(100))")
@@ -62,7 +62,7 @@ struct HostileTemplateTests {
       #expect(error.kind == kind, "\(source.prefix(100)): \(error)")
       #expect(error.template == "chat_template" && error.line >= 1)
     }
-    #expect(ContinuousClock.now - start < .seconds(10))
+    #expect(processorTime() - start < 10)
   }
 
   @Test("Mutated templates end in text or an error")
@@ -100,4 +100,11 @@ struct HostileTemplateTests {
       _ = try? Template(String(text)).render(context, limits: limits)
     }
   }
+}
+
+/// Seconds that this thread has computed: what a test may bound on a machine that does other things as well.
+private func processorTime() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
