@@ -28,7 +28,7 @@ public struct TinyModel: Sendable, CustomStringConvertible {
   /// The name.
   public var description: String { name }
   /// `general.architecture` and `model_type`.
-  public let architecture: String
+  public var architecture: String
   /// Members of `config.json`, each value as JSON.
   public var configuration: [String: String]
   /// Metadata of the GGUF file, without the architecture.

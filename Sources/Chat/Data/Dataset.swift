@@ -62,6 +62,11 @@ public struct DatasetReader: ~Copyable {
   /// False after an error that leaves no place to continue from.
   public private(set) var canContinue = true
 
+  /// What the last example was made from.
+  private(set) var element: JSONElement?
+  /// Whether the file is one JSON list.
+  var isList: Bool { list != nil }
+
   private let file: String
   private let limits: Limits
   private var lines: LineReader
@@ -151,6 +156,7 @@ public struct DatasetReader: ~Copyable {
   }
 
   private mutating func example(_ element: JSONElement, line: Int) throws(DatasetError) -> Example {
+    self.element = element
     let parser = ExampleParser(file: file, line: line)
     let found = try parser.shape(of: element)
     if let shape, shape != found {

@@ -1,5 +1,5 @@
 public import Engine
-internal import Foundation
+public import Foundation
 internal import Tokenizers
 
 /// How well a model does on held-out examples. The field names are those of the command's JSON.
@@ -42,7 +42,7 @@ public struct Evaluator {
   private let maximumTokenCount: Int
 
   /// - Parameters:
-  ///   - files: JSONL of held-out examples; a `"key"` beside the messages lists spellings of the fact that an answer must state.
+  ///   - files: JSONL or JSON lists of held-out examples; a `"key"` beside the messages lists spellings of the fact that an answer must state.
   ///   - generates: Whether to let the model answer, beside measuring the loss.
   /// - Throws: `DatasetError` naming file and line.
   public init(files: [String], generates: Bool, maximumTokenCount: Int = 64) throws {
@@ -55,11 +55,14 @@ public struct Evaluator {
 
   /// A model's figures.
   ///
-  /// - Parameter precision: What losses are computed in.
+  /// - Parameters:
+  ///   - date: What templates that write the date take as today; nil is what the model was trained with, if it was.
+  ///   - precision: What losses are computed in.
   /// - Throws: `DatasetError` when an example does not fit the model's template, `GenerationError` when a question does not fit its context.
   public func evaluate(
-    _ model: ChatModel, precision: Precision = .reference
+    _ model: ChatModel, date: Date? = nil, precision: Precision = .reference
   ) throws -> (evaluation: Evaluation, detail: EvaluationDetail) {
+    let model = model.rendering(on: date ?? model.trainingDate)
     let tokenizer = try ExampleTokenizer(model)
     var tokenized: [TokenizedExample] = []
     for example in examples {

@@ -42,7 +42,9 @@ public final class FineTuning {
     logFolder: String? = nil
   ) throws {
     try recipe.validate()
+    let recipe = recipe.pinningDate(for: base)
     self.recipe = recipe
+    let base = base.rendering(on: recipe.renderingDate)
     self.base = base
     self.basePath = basePath
     self.logFolder = logFolder

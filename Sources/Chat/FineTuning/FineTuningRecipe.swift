@@ -87,13 +87,16 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   /// What training computes in.
   public var precision = TrainingPrecision.f32
 
+  /// What a template that writes the date takes as today, YYYY-MM-DD; nil is the day the run begins.
+  public var date: String?
+
   private enum CodingKeys: String, CodingKey, CaseIterable {
     case model, data, validation, validationFraction = "validation_fraction", method, rank, alpha, dropout
     case targets, adapter, epochs, maxSteps = "max_steps", batchSize = "batch_size"
     case gradientAccumulation = "gradient_accumulation", maxLength = "max_length"
     case learningRate = "learning_rate", schedule, warmupRatio = "warmup_ratio"
     case weightDecay = "weight_decay", maxGradientNorm = "max_gradient_norm", lossOn = "loss_on", order
-    case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision
+    case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision, date
   }
 
   /// The defaults; model and data are still to be named.
@@ -140,6 +143,7 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     patience = try c.decodeIfPresent(Int.self, forKey: .patience)
     try read(.seed, &seed)
     try read(.precision, &precision)
+    date = try c.decodeIfPresent(String.self, forKey: .date)
   }
 
   private struct AnyKey: CodingKey {
@@ -220,6 +224,8 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try require(keep >= 1, "keep", "at least 1", keep)
     try require(patience ?? 1 >= 1, "patience", "at least 1", patience ?? 0)
     try require(precision != .bf16, "precision", "f32 or serving, as training in bf16 is not there yet", "bf16")
+    try require(
+      date.map { TemplateDate.noon(of: $0) != nil } ?? true, "date", "a day, as YYYY-MM-DD", date ?? "")
     try require(method == .lora || adapter == nil, "adapter", "--method lora", "with --method full")
   }
 }

@@ -18,6 +18,7 @@ struct TrainingData: Sendable {
   ///
   /// - Throws: `DatasetError` naming file and line; `RunError` when nothing is left to train on.
   init(_ recipe: FineTuningRecipe, for model: ChatModel) throws {
+    let model = model.rendering(on: recipe.renderingDate)
     let tokenizer = try ExampleTokenizer(model, target: recipe.lossOn, maximumLength: recipe.maxLength)
     let examples = try Dataset(files: recipe.data).examples
     var (trained, held): ([Example], [Example])
@@ -88,7 +89,8 @@ extension ExampleTokenizer {
   init(_ model: ChatModel, target: LossTarget = .responses, maximumLength: Int = .max) throws {
     let tokenizer = model.tokenizer
     self.init(
-      renderer: TemplateRenderer(name: model.name, template: model.template, guardian: tokenizer.forgeryGuard),
+      renderer: TemplateRenderer(
+        name: model.name, template: model.template, guardian: tokenizer.forgeryGuard, now: model.date ?? Date()),
       tokens: MaskingTokens(tokenizer, stops: model.endTokens), target: target,
       maximumLength: min(maximumLength, model.engine.contextLength)
     ) { tokenizer.encode($0, at: $1) }
@@ -100,11 +102,13 @@ struct TemplateRenderer: ConversationRenderer {
   let name: String
   let template: ChatTemplate?
   let guardian: ForgeryGuard
+  /// One moment for all, or rendering twice over midnight would not give one text.
+  let now: Date
 
   func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> RenderedText {
     guard let template else { throw ChatModelError.noTemplate(model: name) }
     return try template.render(
       messages: turns.map { ChatMessage(role: $0.role.rawValue, content: $0.content) },
-      addGenerationPrompt: addGenerationPrompt, against: guardian)
+      addGenerationPrompt: addGenerationPrompt, against: guardian, now: now)
   }
 }

@@ -1,5 +1,5 @@
 public import Engine
-internal import Foundation
+public import Foundation
 public import Tokenizers
 
 /// A model that answers messages: the engine's model with its tokenizer and its chat template.
@@ -18,11 +18,15 @@ public final class ChatModel {
   public let adapter: Adapter?
   /// Ids that end an answer.
   public let endTokens: Set<Int32>
+  /// What a template that writes the date takes as today; nil is the moment of rendering.
+  public let date: Date?
+  /// What it took as today when the run that made this model trained it, if the template writes the date.
+  public let trainingDate: Date?
 
   /// A model from its parts.
   public init(
     name: String, engine: LanguageModel, tokenizer: Tokenizer, template: ChatTemplate?, adapter: Adapter?,
-    endTokens: Set<Int32>
+    endTokens: Set<Int32>, date: Date? = nil, trainingDate: Date? = nil
   ) {
     self.name = name
     self.engine = engine
@@ -30,13 +34,22 @@ public final class ChatModel {
     self.template = template
     self.adapter = adapter
     self.endTokens = endTokens
+    self.date = date
+    self.trainingDate = trainingDate
   }
 
   /// The same model with another adapter in force; weights are shared.
   public func with(adapter: Adapter?, name: String? = nil) -> ChatModel {
     ChatModel(
       name: name ?? self.name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter,
-      endTokens: endTokens)
+      endTokens: endTokens, date: date, trainingDate: trainingDate)
+  }
+
+  /// The same model with another day in its templates; nil is the moment of rendering.
+  public func rendering(on date: Date?) -> ChatModel {
+    ChatModel(
+      name: name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter, endTokens: endTokens,
+      date: date, trainingDate: trainingDate)
   }
 
   /// The ids of a conversation up to where the assistant answers.
@@ -52,7 +65,8 @@ public final class ChatModel {
   public func rendered(_ messages: [ChatMessage], addGenerationPrompt: Bool) throws -> RenderedText {
     guard let template else { throw ChatModelError.noTemplate(model: name) }
     return try template.render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, against: tokenizer.forgeryGuard)
+      messages: messages, addGenerationPrompt: addGenerationPrompt, against: tokenizer.forgeryGuard,
+      now: date ?? Date())
   }
 
   /// The ids of plain text, with what the tokenizer itself puts before a text.

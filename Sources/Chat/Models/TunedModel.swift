@@ -78,14 +78,24 @@ public struct TunedModel: Codable, Sendable, Equatable {
     }
     let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool, room: room)
     try requireBase(model)
+    let trainingDate = try trainingDate()
     guard method == "lora" else {
       try model.engine.readParameters(from: checkpointPath)
       return ChatModel(
         name: name, engine: model.engine, tokenizer: model.tokenizer, template: model.template, adapter: nil,
-        endTokens: model.endTokens)
+        endTokens: model.endTokens, trainingDate: trainingDate)
     }
     let adapter = try PEFTAdapter.read(checkpointPath, for: model.engine)
-    return model.with(adapter: adapter, name: name)
+    return ChatModel(
+      name: name, engine: model.engine, tokenizer: model.tokenizer, template: model.template, adapter: adapter,
+      endTokens: model.endTokens, trainingDate: trainingDate)
+  }
+
+  /// What the run's recipe has as today.
+  private func trainingDate() throws -> Date? {
+    let recipe = folder + "/" + RunFolder.recipeName
+    guard FileManager.default.fileExists(atPath: recipe) else { return nil }
+    return try FineTuningRecipe(yaml: recipe).renderingDate
   }
 }
 

@@ -24,6 +24,9 @@ extension LanguageModel {
       expected: known.joined(separator: ", "), found: checkpoint.architecture)
   }
 
+  /// What a GGUF file calls the model's family, whichever relative of it a folder names.
+  var ggufArchitecture: String { type(of: architecture).names.first ?? checkpoint.architecture }
+
   /// Whether the output head is the token table.
   var isHeadTied: Bool {
     parameters.contains { $0 === architecture.head.weight && $0.name.gguf == "token_embd.weight" }

@@ -17,7 +17,7 @@ public enum GGUFAdapter {
     _ adapter: Adapter, of model: LanguageModel, to path: String, name: String, type: StorageType? = nil
   ) throws -> Int {
     let rank = Float(adapter.settings.rank)
-    var writer = GGUFWriter(architecture: model.checkpoint.architecture)
+    var writer = GGUFWriter(architecture: model.ggufArchitecture)
     writer.metadata["general.type"] = .string("adapter")
     writer.metadata["general.name"] = .string(name)
     writer.metadata["general.file_type"] = .uint32(StorageType.fileType(type?.type ?? .f32) ?? 0)

@@ -41,7 +41,7 @@ extension MergedModel {
     case .huggingFace:
       let family = try base.exportedFamily()
       metadata = Metadata()
-      metadata["general.architecture"] = .string(base.checkpoint.architecture)
+      metadata["general.architecture"] = .string(base.ggufArchitecture)
       metadata["general.type"] = .string("model")
       metadata["general.name"] = .string(name)
       metadata.merge(try family.ggufSettings(of: base))

@@ -36,12 +36,22 @@ extension Checkpoint {
   public func ropeSettings() throws(CheckpointError) -> RoPESettings {
     if case .gguf = source { return try ropeSettingsFromGGUF() }
     let modern = "rope_parameters."
+    for kind in ["full_attention", "sliding_attention"] where contains(modern + kind) {
+      throw CheckpointError(
+        .unsupported, file: Fields(source).file, place: .key("rope_parameters"),
+        "turns the layers of a model in several ways", expected: "one rope_theta for all layers", found: kind,
+        advice: "Use another model")
+    }
     let base = try positiveIfPresent(modern + "rope_theta", "rope_theta") ?? 10_000
     for prefix in [modern, "rope_scaling."] {
       for key in [prefix + "rope_type", prefix + "type"] {
         guard let name = try stringIfPresent(key) else { continue }
         return RoPESettings(base: base, scaling: try scaling(name, prefix: prefix))
       }
+    }
+    // A stretching that names no kind would pass unnoticed.
+    for prefix in [modern, "rope_scaling."] where contains(prefix + "factor") {
+      throw Fields(source).missing(prefix + "rope_type")
     }
     return RoPESettings(base: base)
   }

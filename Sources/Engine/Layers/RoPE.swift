@@ -36,6 +36,19 @@ final class RoPE {
     (0..<headWidth / 2).map { 1 / powf(base, Float(2 * $0) / Float(headWidth)) }
   }
 
+  /// Angles for each position step with the scaling that a checkpoint asks for.
+  static func frequencies(headWidth: Int, _ settings: RoPESettings) -> [Float] {
+    let frequencies = frequencies(headWidth: headWidth, base: Float(settings.base))
+    switch settings.scaling {
+    case .none: return frequencies
+    case .linear(let factor): return frequencies.map { $0 / Float(factor) }
+    case .llama3(let factor, let low, let high, let original):
+      return llama3(
+        frequencies, factor: Float(factor), lowFrequencyFactor: Float(low), highFrequencyFactor: Float(high),
+        originalContext: Float(original))
+    }
+  }
+
   /// Llama 3's stretched frequencies: long waves slowed by `factor`, short ones kept, a ramp between.
   ///
   /// Meta, `llama-models`, `apply_scaling`.

@@ -24,9 +24,12 @@ struct GPT2: Architecture {
     let headCount = try weights.count("gpt2.attention.head_count", "n_head")
     let contextLength = try weights.count("gpt2.context_length", "n_positions")
     let epsilon = try weights.real("gpt2.attention.layer_norm_epsilon", "layer_norm_epsilon", default: 1e-5)
-    let activation = try weights.string("", "activation_function", default: "gelu_new")
-    guard activation == "gelu_new" else {
-      throw weights.contradiction("activation_function \(activation)", expected: "gelu_new")
+    if !weights.isGGUF {
+      // Two names of GELU by tanh.
+      try weights.require("activation_function", oneOf: ["gelu_new", "gelu_pytorch_tanh"])
+      try weights.require("scale_attn_weights", true)
+      try weights.require("scale_attn_by_inverse_layer_idx", false)
+      try weights.require("add_cross_attention", false)
     }
     guard headCount > 0, width % headCount == 0 else {
       throw weights.contradiction("\(headCount) heads for a width of \(width)", expected: "a divisor")

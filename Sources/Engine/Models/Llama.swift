@@ -1,9 +1,10 @@
 /// Llama: pre-norm blocks with RMSNorm, rotary positions, grouped-query attention and SwiGLU.
 ///
 /// Touvron et al., "LLaMA" (arXiv:2302.13971), section 2.2, and "Llama 2" (arXiv:2307.09288) for grouped queries; Llama 3's stretched RoPE. SmolLM2,
-/// TinyLlama and many others are of this family.
+/// TinyLlama and many others are of this family. So is Mistral, Jiang et al., "Mistral 7B" (arXiv:2310.06825), as long as a sequence is
+/// no longer than the window that attention slides over it.
 struct Llama: Architecture {
-  static let names = ["llama"]
+  static let names = ["llama", "mistral"]
 
   struct Block {
     let attentionNorm, feedForwardNorm: RMSNorm
@@ -20,6 +21,8 @@ struct Llama: Architecture {
 
   init(_ weights: WeightLoader) throws(CheckpointError) {
     let c = try LlamaConfiguration(weights)
+    let attentionBias = try weights.bias("attention_bias")
+    let feedForwardBias = try weights.bias("mlp_bias")
     let (queries, keys) = (c.headCount * c.headWidth, c.keyValueHeadCount * c.headWidth)
     embedding = try weights.matrix("token_embd.weight", "model.embed_tokens.weight", c.vocabularyCount, c.width)
     var blocks: [Block] = []
@@ -33,16 +36,17 @@ struct Llama: Architecture {
           feedForwardNorm: try weights.rmsNorm(
             name("ffn_norm", "post_attention_layernorm"), c.width, c.normEpsilon),
           query: try weights.linear(
-            name("attn_q", "self_attn.q_proj"), queries, c.width, rotaryHeadCount: c.headCount),
+            name("attn_q", "self_attn.q_proj"), queries, c.width, bias: attentionBias, rotaryHeadCount: c.headCount),
           key: try weights.linear(
-            name("attn_k", "self_attn.k_proj"), keys, c.width, rotaryHeadCount: c.keyValueHeadCount,
-            activations: .bits16),
+            name("attn_k", "self_attn.k_proj"), keys, c.width, bias: attentionBias,
+            rotaryHeadCount: c.keyValueHeadCount, activations: .bits16),
           value: try weights.linear(
-            name("attn_v", "self_attn.v_proj"), keys, c.width, activations: .bits16),
-          output: try weights.linear(name("attn_output", "self_attn.o_proj"), c.width, queries),
-          gate: try weights.linear(name("ffn_gate", "mlp.gate_proj"), c.hiddenWidth, c.width),
-          up: try weights.linear(name("ffn_up", "mlp.up_proj"), c.hiddenWidth, c.width),
-          down: try weights.linear(name("ffn_down", "mlp.down_proj"), c.width, c.hiddenWidth)))
+            name("attn_v", "self_attn.v_proj"), keys, c.width, bias: attentionBias, activations: .bits16),
+          output: try weights.linear(name("attn_output", "self_attn.o_proj"), c.width, queries, bias: attentionBias),
+          gate: try weights.linear(name("ffn_gate", "mlp.gate_proj"), c.hiddenWidth, c.width, bias: feedForwardBias),
+          up: try weights.linear(name("ffn_up", "mlp.up_proj"), c.hiddenWidth, c.width, bias: feedForwardBias),
+          down: try weights.linear(
+            name("ffn_down", "mlp.down_proj"), c.width, c.hiddenWidth, bias: feedForwardBias)))
     }
     self.blocks = blocks
     norm = try weights.rmsNorm(
@@ -89,13 +93,17 @@ struct LlamaConfiguration {
     layerCount = try weights.count("llama.block_count", "num_hidden_layers")
     width = try weights.count("llama.embedding_length", "hidden_size")
     hiddenWidth = try weights.count("llama.feed_forward_length", "intermediate_size")
-    contextLength = try weights.count("llama.context_length", "max_position_embeddings")
+    try LlamaConfiguration.refuseOthers(weights)
+    let longest = try weights.count("llama.context_length", "max_position_embeddings")
+    // Up to its own length a sliding window hides nothing, so that far the family computes what the model does.
+    contextLength = min(longest, try LlamaConfiguration.slidingWindow(weights) ?? longest)
     headCount = try weights.count("llama.attention.head_count", "num_attention_heads")
     keyValueHeadCount = try weights.count(
       "llama.attention.head_count_kv", "num_key_value_heads", default: headCount)
     headWidth = try weights.count(
       "llama.attention.key_length", "head_dim", default: headCount > 0 ? width / headCount : 0)
-    normEpsilon = try weights.real("llama.attention.layer_norm_rms_epsilon", "rms_norm_eps", default: 1e-5)
+    normEpsilon = try weights.real(
+      "llama.attention.layer_norm_rms_epsilon", "rms_norm_eps", default: weights.isGGUF ? 1e-5 : 1e-6)
     vocabularyCount = try weights.vocabularyCount("token_embd.weight", "model.embed_tokens.weight")
     guard keyValueHeadCount > 0, headCount % keyValueHeadCount == 0 else {
       throw weights.contradiction(
@@ -104,49 +112,53 @@ struct LlamaConfiguration {
     guard headWidth % 2 == 0 else {
       throw weights.contradiction("heads of width \(headWidth)", expected: "an even width, as RoPE turns pairs")
     }
-    frequencies = try LlamaConfiguration.frequencies(weights, headWidth: headWidth)
+    var frequencies = RoPE.frequencies(headWidth: headWidth, try weights.checkpoint.ropeSettings())
+    // Llama 3's stretching comes in GGUF as the divisors themselves.
+    if weights.isGGUF, let factors = try weights.vectorIfPresent("rope_freqs.weight", headWidth / 2) {
+      frequencies = zip(frequencies, factors).map { $0 / $1 }
+    }
+    self.frequencies = frequencies
+    try LlamaConfiguration.requireWholeHeads(weights, headWidth)
   }
 
-  /// RoPE's angles with the checkpoint's scaling, whichever way it is spelled.
-  private static func frequencies(
-    _ weights: WeightLoader, headWidth: Int
-  ) throws(CheckpointError) -> [Float] {
-    if weights.isGGUF {
-      let base = try weights.real("llama.rope.freq_base", "", default: 10_000)
-      var frequencies = RoPE.frequencies(headWidth: headWidth, base: base)
-      // Llama 3's stretching comes as the divisors themselves.
-      if let factors = try weights.vectorIfPresent("rope_freqs.weight", headWidth / 2) {
-        frequencies = zip(frequencies, factors).map { $0 / $1 }
-      }
-      switch try weights.string("llama.rope.scaling.type", "", default: "none") {
-      case "none": return frequencies
-      case "linear":
-        let factor = try weights.real("llama.rope.scaling.factor", "", default: 1)
-        return frequencies.map { $0 / factor }
-      case let other:
-        throw weights.contradiction("RoPE scaling \(other)", expected: "none, linear or llama3")
-      }
+  /// Refuses what relatives that go by the same name compute otherwise.
+  private static func refuseOthers(_ weights: WeightLoader) throws(CheckpointError) {
+    guard weights.isGGUF else {
+      try weights.require("hidden_act", oneOf: ["silu", "swish"])
+      return try weights.require("layer_types", onlyOf: "full_attention")
     }
-    // transformers 5 writes `rope_parameters`; older folders `rope_theta` and `rope_scaling`.
-    let scaling = weights.checkpoint.contains("rope_parameters") ? "rope_parameters" : "rope_scaling"
-    let base = try weights.real(
-      "", "rope_parameters.rope_theta", default: try weights.real("", "rope_theta", default: 10_000))
-    let frequencies = RoPE.frequencies(headWidth: headWidth, base: base)
-    let kind = try weights.string(
-      "", "\(scaling).rope_type", default: try weights.string("", "\(scaling).type", default: "default"))
-    switch kind {
-    case "default": return frequencies
-    case "linear":
-      let factor = try weights.real("", "\(scaling).factor")
-      return frequencies.map { $0 / factor }
-    case "llama3":
-      return RoPE.llama3(
-        frequencies, factor: try weights.real("", "\(scaling).factor"),
-        lowFrequencyFactor: try weights.real("", "\(scaling).low_freq_factor"),
-        highFrequencyFactor: try weights.real("", "\(scaling).high_freq_factor"),
-        originalContext: try weights.real("", "\(scaling).original_max_position_embeddings"))
-    default:
-      throw weights.contradiction("RoPE scaling \(kind)", expected: "default, linear or llama3")
+    // Mixtral, and Granite's scales.
+    try weights.require("llama.expert_count", 0)
+    for scale in ["embedding_scale", "residual_scale", "logit_scale", "attention.scale"] {
+      try weights.require("llama.\(scale)", scale == "attention.scale" ? 0 : 1)
+    }
+    try weights.require("llama.use_parallel_residual", false)
+  }
+
+  /// Refuses heads of which only a part is turned, or whose values have another width.
+  private static func requireWholeHeads(_ weights: WeightLoader, _ headWidth: Int) throws(CheckpointError) {
+    if weights.isGGUF {
+      try weights.require("llama.rope.dimension_count", Double(headWidth))
+      try weights.require("llama.attention.value_length", Double(headWidth))
+    } else {
+      for key in ["partial_rotary_factor", "rope_parameters.partial_rotary_factor"] { try weights.require(key, 1) }
+    }
+  }
+
+  /// How far attention looks back; nil is all the way.
+  private static func slidingWindow(_ weights: WeightLoader) throws(CheckpointError) -> Int? {
+    switch weights.checkpoint.source {
+    case .gguf:
+      let window = try weights.checkpoint.integerIfPresent("llama.attention.sliding_window")
+      return window.flatMap { $0 > 0 ? $0 : nil }
+    case .huggingFace(let folder):
+      guard folder.value("model_type") == .string("mistral") else { return nil }
+      switch folder.value("sliding_window") {
+      case .null?: return nil
+      // What transformers takes where nothing is said.
+      case nil: return 4096
+      default: return try weights.count("", "sliding_window")
+      }
     }
   }
 }

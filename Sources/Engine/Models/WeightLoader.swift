@@ -9,6 +9,8 @@ final class WeightLoader {
   enum Bias {
     case ifPresent
     case required
+    /// It has none; one among the tensors is not the family's.
+    case absent
   }
 
   let checkpoint: Checkpoint
@@ -140,7 +142,7 @@ final class WeightLoader {
     weight.activations = activations
     let biasName = name.with(".bias")
     var biasParameter: Parameter?
-    if bias == .required || hasTensor(key(biasName.gguf, biasName.huggingFace)) {
+    if bias == .required || (bias == .ifPresent && hasTensor(key(biasName.gguf, biasName.huggingFace))) {
       biasParameter = try parameter(
         biasName, rows: 1, columns: outputs, isVector: true, rotaryHeadCount: rotaryHeadCount)
     }
@@ -173,7 +175,7 @@ final class WeightLoader {
     let tied: Bool
     if !isGGUF, checkpoint.contains("tie_word_embeddings") {
       // Folders may hold a copy of the tied head; the configuration decides.
-      tied = try checkpoint.bool("tie_word_embeddings", default: true) || !hasTensor(huggingFace)
+      tied = try checkpoint.bool("tie_word_embeddings", default: true)
       if tied { claimed.insert(huggingFace) }
     } else {
       tied = !hasTensor(key(gguf, huggingFace))

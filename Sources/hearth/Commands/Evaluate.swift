@@ -28,7 +28,7 @@ struct Evaluate: ParsableCommand {
       files: data, generates: generate || samples > 0, maximumTokenCount: maxTokens)
     let tuned = try options.open(model)
     let result = try evaluator.evaluate(tuned)
-    let other = try against.map { try evaluator.evaluate(try options.open($0)) }
+    let other = try against.map { try evaluator.evaluate(try options.open($0), date: tuned.trainingDate) }
     let comparison = EvaluationComparison(result, against: other)
     if let report {
       try comparison.writeReport(to: report, result.detail, against: other?.detail)

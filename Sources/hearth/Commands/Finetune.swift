@@ -57,6 +57,8 @@ struct Finetune: ParsableCommand {
   @Option(help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
   @Option(help: "f32, or serving: measure held-out loss in the kernels that will serve (default: f32).") var precision:
     FineTuningRecipe.TrainingPrecision?
+  @Option(help: "What a template that writes the date takes as today, YYYY-MM-DD (default: the day the run begins).")
+  var date: String?
   @Option(help: "Folder for TensorBoard (default: the run folder).") var logdir: String?
   @Flag(help: "Go on with the run in --output.") var resume = false
   @Option(help: "Start from a recipe.yaml; flags override it.") var recipe: String?
@@ -185,6 +187,7 @@ struct Finetune: ParsableCommand {
     if let patience { recipe.patience = patience }
     set(seed, \.seed)
     set(precision, \.precision)
+    if let date { recipe.date = date }
   }
 }
 
