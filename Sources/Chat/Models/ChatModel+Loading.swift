@@ -28,7 +28,7 @@ extension ChatModel {
     folder checkpoint: Checkpoint, name: String, precision: Precision, pool: WorkerPool, isForReading: Bool = false
   ) throws -> ChatModel {
     let url = URL(filePath: checkpoint.path)
-    let tokenizer = try Tokenizer(folder: url)
+    let tokenizer = try TextLayer.tokenizer(folder: url)
     let configuration = try TokenizerConfiguration(folder: url)
     let source = configuration.chatTemplates.first { $0.name == "default" } ?? configuration.chatTemplates.first
     let template = try source.map {

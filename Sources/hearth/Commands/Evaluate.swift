@@ -9,18 +9,18 @@ struct Evaluate: ParsableCommand {
     abstract: "Measure a model on held-out examples, beside another if you like.",
     discussion: """
       Examples:
-        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate
-        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate --report report.html
+        hearth evaluate help-desk --data held-out.jsonl --against smollm2
+        hearth evaluate help-desk --data held-out.jsonl --generate --report r.html
 
-      Losses are in natural units per token that counts, and computed in f32 as in training unless --precision serving is given;
-      answers are computed in the kernels that serve unless --precision reference is given.
+      Losses are natural logarithms per token that counts, computed in f32 as in training unless --precision serving is \
+      given; answers are computed in the kernels that serve unless --precision reference is given.
       """)
 
   @Argument(help: "A model's name or path.") var model: String
   @Option(parsing: .upToNextOption, help: "JSONL files of held-out examples.") var data: [String]
   @Option(help: "Another model to compare with.") var against: String?
   @Flag(help: "Let the models answer, and compare the answers with the references.") var generate = false
-  @Option(parsing: .unconditional, help: "The most tokens of an answer.") var maxTokens = 64
+  @Option(parsing: .unconditional, help: "The longest answer, in tokens.") var maxTokens = 64
   @Option(parsing: .unconditional, help: "Print this many questions with the answers.") var samples = 0
   @Option(help: "Write a page with figures and sample answers.") var report: String?
   @Flag(help: "Print JSON.") var json = false

@@ -10,15 +10,17 @@ struct Finetune: ParsableCommand {
     abstract: "Teach a model from your own conversations.",
     discussion: """
       Data is JSONL, one example a line, in any of these shapes:
-        {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
-        {"prompt": "…", "completion": "…"}   {"input": "…", "output": "…"}
-        {"instruction": "…", "input": "…", "output": "…"}   {"conversations": [{"from", "value"}]}   {"text": "…"}
+        {"messages": [{"role": "user", "content": "…"},
+                      {"role": "assistant", "content": "…"}]}
+        {"conversations": [{"from": "human", "value": "…"}, …]}
+        {"prompt": "…", "completion": "…"}     {"input": "…", "output": "…"}
+        {"instruction": "…", "input": "…", "output": "…"}     {"text": "…"}
 
       Examples:
-        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk
-        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk --preview
-        hearth finetune --output runs/help-desk --resume
-        hearth finetune --recipe runs/help-desk/recipe.yaml --seed 1 --output runs/again
+        hearth finetune --model smollm2 --data desk.jsonl --output runs/desk
+        hearth finetune --model smollm2 --data desk.jsonl --output runs/x --preview
+        hearth finetune --output runs/desk --resume
+        hearth finetune --recipe runs/desk/recipe.yaml --seed 1 --output runs/again
       """)
 
   @Option(help: "The model to teach: a name or a path.") var model: String?
@@ -39,7 +41,9 @@ struct Finetune: ParsableCommand {
   @Option(parsing: .unconditional, help: "Conversations in a forward pass (default: 8).") var batchSize: Int?
   @Option(parsing: .unconditional, help: "Forward passes in an optimiser step (default: 1).") var gradientAccumulation:
     Int?
-  @Option(parsing: .unconditional, help: "Longer conversations are cut at the end, tokens (default: 1024).")
+  @Option(
+    parsing: .unconditional,
+    help: "The longest conversation, in tokens; longer ones are cut at the end (default: 1024).")
   var maxLength: Int?
   @Option(help: "on or off; conversations never see each other and there is no padding either way.")
   var packing: Packing?
