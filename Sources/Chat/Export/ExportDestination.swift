@@ -20,6 +20,10 @@ struct ExportDestination {
       throw ExportError(
         "\(path): the folder \(parent) does not exist: make it first (mkdir -p), or choose another --output")
     }
+    guard access(parent, W_OK) == 0 else {
+      throw ExportError(
+        "\(path): the folder \(parent) cannot be written to: \(String(cString: strerror(errno))): choose another --output")
+    }
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else { return }
     let real = url.resolvingSymlinksInPath().path
     for input in inputs {

@@ -181,7 +181,8 @@ public final class FineTuning {
       try save()
     }
     let done = FineTuningEvent.Done(
-      steps: progress.step, bestStep: progress.bestStep, bestLoss: progress.bestLoss, output: folder.path,
+      steps: progress.step, bestStep: progress.bestStep, bestLoss: progress.bestLoss, baseLoss: progress.baseLoss,
+      output: folder.path,
       seconds: (ContinuousClock.now - started).seconds,
       tokensPerSecond: training > 0 ? Double(tokens) / training : 0, peakMemoryBytes: peakMemory(),
       stoppedEarly: stoppedEarly)

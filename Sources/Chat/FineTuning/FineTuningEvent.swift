@@ -42,6 +42,8 @@ public enum FineTuningEvent: Sendable {
     public let bestStep: Int?
     /// That loss.
     public let bestLoss: Double?
+    /// The validation loss before the first step; nil when none was measured.
+    public let baseLoss: Double?
     /// The run folder.
     public let output: String
     /// Of this process; a resumed run does not count what went before.
@@ -50,6 +52,11 @@ public enum FineTuningEvent: Sendable {
     public let tokensPerSecond: Double
     /// The most resident memory this process has held.
     public let peakMemoryBytes: Int
+    /// Whether the model was better on the validation examples before the run than at its best after.
+    public var baseWasBetter: Bool {
+      guard let baseLoss, let bestLoss else { return false }
+      return bestLoss >= baseLoss
+    }
     /// Whether it ended before its last step because the loss did not improve.
     public let stoppedEarly: Bool
   }

@@ -56,6 +56,12 @@ struct RunFolder: Sendable {
   ///
   /// - Throws: `RunError` when another run is there already.
   func create() throws {
+    try requireFree()
+    try RunFolder.make(checkpoints)
+  }
+
+  /// - Throws: `RunError` when another run, or something else, is there already.
+  func requireFree() throws {
     let manager = FileManager.default
     // A run that was killed before it wrote its recipe has left nothing that counts.
     let leftovers: Set = [".lock", "checkpoints"]
@@ -67,7 +73,6 @@ struct RunFolder: Sendable {
           ? "\(path): holds a run already: continue it with --resume, or choose another --output"
           : "\(path): is not empty: choose another --output, so that nothing of yours is overwritten")
     }
-    try RunFolder.make(checkpoints)
   }
 
   /// Makes a folder and those above it, and says why when it cannot; Foundation's own error does not.

@@ -40,7 +40,7 @@ extension ChatModel {
         try ChatTemplate(
           $0.source, bosToken: configuration.beginningOfSequence, eosToken: configuration.endOfSequence)
       }
-      return (try Tokenizer(folder: url), template)
+      return (try TextLayer.tokenizer(folder: url), template)
     }
   }
 

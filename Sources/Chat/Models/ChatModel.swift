@@ -80,6 +80,7 @@ public enum ChatModelError: Error, Sendable, Equatable, CustomStringConvertible 
   case noTemplate(model: String)
   case vocabulary(model: String, tokens: Int, rows: Int)
   case contextTooLong(model: String, asked: Int, most: Int)
+  case noTokenizer(folder: String)
 
   /// What is wrong and what to do about it.
   public var description: String {
@@ -87,6 +88,10 @@ public enum ChatModelError: Error, Sendable, Equatable, CustomStringConvertible 
     case .noTemplate(let model):
       "\(model) has no chat template, so it cannot hold a conversation: give a plain prompt with --raw, or "
         + "use a model that was trained to chat"
+    case .noTokenizer(let folder):
+      "\(folder): tokenizer.json is missing, so text cannot become tokens: copy it there from where the weights came from, "
+        + "together with tokenizer_config.json; where there are only older files, transformers writes it: "
+        + "AutoTokenizer.from_pretrained(…).save_pretrained(…)"
     case .vocabulary(let model, let tokens, let rows):
       "\(model): the tokenizer has \(tokens) tokens but the model only \(rows) rows for them: the tokenizer "
         + "belongs to another model"

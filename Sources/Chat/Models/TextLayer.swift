@@ -14,7 +14,17 @@ public enum TextLayer {
     let checkpoint = try Checkpoint.open(path)
     return switch checkpoint.source {
     case .gguf: try Tokenizer(gguf: checkpoint)
-    case .huggingFace: try Tokenizer(folder: URL(filePath: path))
+    case .huggingFace: try tokenizer(folder: URL(filePath: path))
+    }
+  }
+
+  /// The tokenizer of a Hugging Face folder.
+  ///
+  /// - Throws: `ChatModelError.noTokenizer` when the folder has none, else as `Tokenizer`.
+  static func tokenizer(folder: URL) throws -> Tokenizer {
+    do { return try Tokenizer(folder: folder) } catch {
+      guard !FileManager.default.fileExists(atPath: folder.appending(path: "tokenizer.json").path) else { throw error }
+      throw ChatModelError.noTokenizer(folder: folder.path)
     }
   }
 }

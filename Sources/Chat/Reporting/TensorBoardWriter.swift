@@ -26,10 +26,12 @@ public struct TensorBoardWriter: ~Copyable {
     } catch {
       throw ReportingError(file: folder, action: "make the folder", reason: "\(error)")
     }
-    let seconds = String(format: "%010d", Int(clamping: Int64(exactly: now().rounded(.down)) ?? 0))
+    // TensorBoard reads a run's files in the order of their names: a resume must stand behind what it goes on from, also within a
+    // second, or on a machine whose clock was put back.
+    let began = Int(clamping: Int64(exactly: now().rounded(.down)) ?? 0)
+    let seconds = String(format: "%010d", max(began, (TensorBoardWriter.latestStart(in: folder) ?? -1) + 1))
     let host = ProcessInfo.processInfo.hostName.filter { $0.isLetter || $0.isNumber || $0 == "-" }
     let process = ProcessInfo.processInfo.processIdentifier
-    // TensorBoard reads a run's files in the order of their names: the counter keeps starts within a second in order.
     var count = 0
     var candidate = ""
     repeat {
@@ -45,6 +47,15 @@ public struct TensorBoardWriter: ~Copyable {
     path = candidate
     file = opened
     self.now = now
+  }
+
+  /// The largest of the seconds in the names of a folder's files.
+  private static func latestStart(in folder: String) -> Int? {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.compactMap { name in
+      guard name.hasPrefix("events.out.tfevents.") else { return nil }
+      return name.split(separator: ".").dropFirst(3).first.flatMap { Int($0) }
+    }.max()
   }
 
   /// Logs a figure. Figures that are not finite are logged as they are; TensorBoard shows them.

@@ -9,7 +9,7 @@ struct Chat: ParsableCommand {
     discussion: """
       Examples:
         hearth chat
-        hearth chat smollm2 --system "You answer in one sentence." --temperature 0.2
+        hearth chat smollm2 --system "Answer in one sentence." --temperature 0.2
         hearth chat --load talk.json
         printf 'Hello!\\n/save talk.json\\n' | hearth chat smollm2 --seed 7
 

@@ -9,26 +9,45 @@ struct Evaluate: ParsableCommand {
     abstract: "Measure a model on held-out examples, beside another if you like.",
     discussion: """
       Examples:
-        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate
-        hearth evaluate help-desk --data held-out.jsonl --against smollm2 --generate --report report.html
+        hearth evaluate help-desk --data held-out.jsonl --against smollm2
+        hearth evaluate help-desk --data held-out.jsonl --generate --report r.html
+
+      Losses are natural logarithms per token that counts, computed in f32 as in training unless --precision serving is \
+      given; answers are computed in the kernels that serve unless --precision reference is given.
       """)
 
   @Argument(help: "A model's name or path.") var model: String
   @Option(parsing: .upToNextOption, help: "JSONL files of held-out examples.") var data: [String]
   @Option(help: "Another model to compare with.") var against: String?
   @Flag(help: "Let the models answer, and compare the answers with the references.") var generate = false
-  @Option(help: "The most tokens of an answer.") var maxTokens = 64
-  @Option(help: "Print this many questions with the answers.") var samples = 0
+  @Option(parsing: .unconditional, help: "The longest answer, in tokens.") var maxTokens = 64
+  @Option(parsing: .unconditional, help: "Print this many questions with the answers.") var samples = 0
   @Option(help: "Write a page with figures and sample answers.") var report: String?
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup var options: ModelOptions
 
+  func validate() throws {
+    if maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): expected at least 1") }
+    if samples < 0 { throw ValidationError("--samples \(samples): expected 0 or more") }
+    if data.isEmpty { throw ValidationError("--data: expected at least one JSONL file") }
+    if against == model {
+      throw ValidationError(
+        "--against \(model): is the model itself: give another one to compare with, such as its base")
+    }
+  }
+
   func run() throws {
+    for file in data { try Places.requireReadable(file, "--data") }
+    if let report { try Places.requireWritableFile(report, "--report") }
+    for name in [model] + (against.map { [$0] } ?? []) { _ = try ModelStore().locate(name) }
+    let precision = options.chosenPrecision ?? .reference
     let evaluator = try Evaluator(
       files: data, generates: generate || samples > 0, maximumTokenCount: maxTokens)
     let tuned = try options.open(model)
-    let result = try evaluator.evaluate(tuned)
-    let other = try against.map { try evaluator.evaluate(try options.open($0), date: tuned.trainingDate) }
+    let result = try evaluator.evaluate(tuned, precision: precision)
+    let other = try against.map {
+      try evaluator.evaluate(try options.open($0), date: tuned.trainingDate, precision: precision)
+    }
     let comparison = EvaluationComparison(result, against: other)
     if let report {
       try comparison.writeReport(to: report, result.detail, against: other?.detail)
@@ -71,6 +90,21 @@ struct Evaluate: ParsableCommand {
         String(
           format: "difference in loss    %.4f, 95 %% interval %.4f to %.4f", difference.loss,
           difference.confidence_interval_95[0], difference.confidence_interval_95[1]))
+      print(comparison.verdict(difference))
     }
+  }
+}
+
+extension EvaluationComparison {
+  /// What the interval says, in a sentence.
+  func verdict(_ difference: Difference) -> String {
+    let (name, other) = (evaluation.model, against?.model ?? "the other model")
+    if difference.confidence_interval_95[1] < 0 { return "\(name) is better than \(other) on this data." }
+    if difference.confidence_interval_95[0] > 0 {
+      return
+        "\(other) was better than \(name) on this data: what was learned made it worse here. Use \(other), or train "
+        + "again with a smaller --learning-rate, fewer --epochs or more examples like these."
+    }
+    return "The interval contains 0: these examples do not tell which of the two is better; more of them may."
   }
 }

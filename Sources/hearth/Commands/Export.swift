@@ -8,18 +8,20 @@ struct Export: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write a model, or what it learned, in the formats of other programs.",
     discussion: """
-      peft          a folder for Hugging Face PEFT: the adapter alone
-      gguf-adapter  a file for llama.cpp (--lora): the adapter alone
-      gguf          one file for llama.cpp and Hearth: base and adapter merged, tokenizer and template
-      safetensors   a folder for transformers: base and adapter merged, tokenizer and template
+      Formats:
+        peft          a folder for Hugging Face PEFT: the adapter alone
+        gguf-adapter  a file for llama.cpp (--lora): the adapter alone
+        gguf          a file for llama.cpp and Hearth: everything, merged
+        safetensors   a folder for transformers: everything, merged
 
-      Without --type, gguf keeps what training left alone byte for byte; quantised matrices that it changed become F16, as
-      quantising them again would cost about as much as the first time. safetensors keeps the base's type, F32 if it was quantised.
-      With --type, all matrices take that type (the output head of small types: Q6_K, as llama.cpp does).
+      Everything is base and adapter merged, with tokenizer and template. Without --type, gguf keeps what training left \
+      alone byte for byte; quantised matrices that it changed become F16, as quantising them again would cost about as \
+      much as the first time. safetensors keeps the base's type, F32 if it was quantised. With --type, all matrices take \
+      that type (the output head of small types: Q6_K, as llama.cpp does).
 
       Examples:
         hearth export help-desk --format peft --output help-desk-adapter
-        hearth export help-desk --format gguf --output help-desk.gguf --type Q8_0
+        hearth export help-desk --format gguf --type Q8_0 --output h.gguf
         hearth export smollm2 --format safetensors --output smollm2-hf
       """)
 

@@ -10,51 +10,60 @@ struct Finetune: ParsableCommand {
     abstract: "Teach a model from your own conversations.",
     discussion: """
       Data is JSONL, one example a line, in any of these shapes:
-        {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
-        {"prompt": "…", "completion": "…"}   {"input": "…", "output": "…"}
-        {"instruction": "…", "input": "…", "output": "…"}   {"conversations": [{"from", "value"}]}   {"text": "…"}
+        {"messages": [{"role": "user", "content": "…"},
+                      {"role": "assistant", "content": "…"}]}
+        {"conversations": [{"from": "human", "value": "…"}, …]}
+        {"prompt": "…", "completion": "…"}     {"input": "…", "output": "…"}
+        {"instruction": "…", "input": "…", "output": "…"}     {"text": "…"}
 
       Examples:
-        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk
-        hearth finetune --model smollm2 --data help-desk.jsonl --output runs/help-desk --preview
-        hearth finetune --output runs/help-desk --resume
-        hearth finetune --recipe runs/help-desk/recipe.yaml --seed 1 --output runs/again
+        hearth finetune --model smollm2 --data desk.jsonl --output runs/desk
+        hearth finetune --model smollm2 --data desk.jsonl --output runs/x --preview
+        hearth finetune --output runs/desk --resume
+        hearth finetune --recipe runs/desk/recipe.yaml --seed 1 --output runs/again
       """)
 
   @Option(help: "The model to teach: a name or a path.") var model: String?
   @Option(parsing: .upToNextOption, help: "JSONL files to learn from.") var data: [String] = []
   @Option(parsing: .upToNextOption, help: "JSONL files to measure on.") var validation: [String] = []
-  @Option(help: "Without --validation, hold out this share of the data (default: 0.1).")
+  @Option(parsing: .unconditional, help: "Without --validation, hold out this share of the data (default: 0.1).")
   var validationFraction: Double?
   @Option(help: "The run folder.") var output: String
   @Option(help: "A name for the result in the store.") var name: String?
   @Option(help: "lora: small matrices beside the weights; full: every weight.") var method: FineTuningRecipe.Method?
-  @Option(help: "Rank of the LoRA matrices (default: 8).") var rank: Int?
-  @Option(help: "The LoRA term is scaled by alpha / rank (default: 16).") var alpha: Float?
-  @Option(help: "Probability of dropping an input of LoRA (default: 0).") var dropout: Float?
+  @Option(parsing: .unconditional, help: "Rank of the LoRA matrices (default: 8).") var rank: Int?
+  @Option(parsing: .unconditional, help: "The LoRA term is scaled by alpha / rank (default: 16).") var alpha: Float?
+  @Option(parsing: .unconditional, help: "Probability of dropping an input of LoRA (default: 0).") var dropout: Float?
   @Option(help: "all, attention, or names separated by commas (default: all).") var targets: String?
   @Option(help: "Continue from this PEFT adapter.") var adapter: String?
-  @Option(help: "Passes over the data (default: 3).") var epochs: Int?
-  @Option(help: "Optimiser steps, whatever --epochs says.") var maxSteps: Int?
-  @Option(help: "Conversations in a forward pass (default: 8).") var batchSize: Int?
-  @Option(help: "Forward passes in an optimiser step (default: 1).") var gradientAccumulation: Int?
-  @Option(help: "Longer conversations are cut at the end, tokens (default: 1024).") var maxLength: Int?
+  @Option(parsing: .unconditional, help: "Passes over the data (default: 3).") var epochs: Int?
+  @Option(parsing: .unconditional, help: "Optimiser steps, whatever --epochs says.") var maxSteps: Int?
+  @Option(parsing: .unconditional, help: "Conversations in a forward pass (default: 8).") var batchSize: Int?
+  @Option(parsing: .unconditional, help: "Forward passes in an optimiser step (default: 1).") var gradientAccumulation:
+    Int?
+  @Option(
+    parsing: .unconditional,
+    help: "The longest conversation, in tokens; longer ones are cut at the end (default: 1024).")
+  var maxLength: Int?
   @Option(help: "on or off; conversations never see each other and there is no padding either way.")
   var packing: Packing?
-  @Option(help: "The highest learning rate (default: 2e-4; 2e-5 with --method full).") var learningRate: Double?
+  @Option(parsing: .unconditional, help: "The highest learning rate (default: 2e-4; 2e-5 with --method full).")
+  var learningRate: Double?
   @Option(help: "cosine, linear or constant (default: cosine).") var schedule: LearningRateSchedule.Shape?
-  @Option(help: "Share of the steps in which the learning rate rises (default: 0.03).") var warmupRatio: Double?
-  @Option(help: "AdamW's decoupled decay of matrices (default: 0).") var weightDecay: Float?
-  @Option(help: "Longer gradients are shortened to this; 0 is off (default: 1).") var maxGradientNorm: Double?
+  @Option(parsing: .unconditional, help: "Share of the steps in which the learning rate rises (default: 0.03).")
+  var warmupRatio: Double?
+  @Option(parsing: .unconditional, help: "AdamW's decoupled decay of matrices (default: 0).") var weightDecay: Float?
+  @Option(parsing: .unconditional, help: "Longer gradients are shortened to this; 0 is off (default: 1).")
+  var maxGradientNorm: Double?
   @Option(help: "adamw is the one there is.") var optimizer: Optimizer?
   @Option(help: "responses: the assistant's tokens through the stop token; all: every token.")
   var lossOn: LossTarget?
   @Option(help: "shuffled by the seed, or given: the order of the files.") var order: FineTuningRecipe.Order?
-  @Option(help: "Steps between evaluations (default: twice an epoch).") var evaluateEvery: Int?
-  @Option(help: "Steps between checkpoints beside those of evaluations.") var saveEvery: Int?
-  @Option(help: "Latest checkpoints to keep beside the best (default: 2).") var keep: Int?
-  @Option(help: "End after this many evaluations without a better loss.") var patience: Int?
-  @Option(help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
+  @Option(parsing: .unconditional, help: "Steps between evaluations (default: twice an epoch).") var evaluateEvery: Int?
+  @Option(parsing: .unconditional, help: "Steps between checkpoints beside those of evaluations.") var saveEvery: Int?
+  @Option(parsing: .unconditional, help: "Latest checkpoints to keep beside the best (default: 2).") var keep: Int?
+  @Option(parsing: .unconditional, help: "End after this many evaluations without a better loss.") var patience: Int?
+  @Option(parsing: .unconditional, help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
   @Option(help: "f32, or serving: measure held-out loss in the kernels that will serve (default: f32).") var precision:
     FineTuningRecipe.TrainingPrecision?
   @Option(help: "What a template that writes the date takes as today, YYYY-MM-DD (default: the day the run begins).")
@@ -65,7 +74,8 @@ struct Finetune: ParsableCommand {
   @Flag(help: "Train nothing; show what would be trained on.") var preview = false
   @Flag(help: "One JSON object an event on stdout.") var json = false
   @Flag(help: "No progress on stderr.") var quiet = false
-  @Option(help: "Threads to compute with (default: as many as this process may use).") var threads: Int?
+  @Option(parsing: .unconditional, help: "Threads to compute with (default: as many as this process may use).")
+  var threads: Int?
 
   enum Packing: String, ExpressibleByArgument, CaseIterable { case on, off }
   enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
@@ -79,6 +89,11 @@ struct Finetune: ParsableCommand {
         "--name \(name): expected letters, digits, dots, dashes and underscores, beginning with a letter or digit")
     }
 
+    if preview {
+      for file in resolved.data + resolved.validation { try Places.requireReadable(file, "--data") }
+    } else {
+      try FineTuning.checkPlaces(resolved, output: output, resume: resume, logFolder: logdir)
+    }
     let location = try ModelStore().locate(resolved.model)
     let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
     if resolved.targets == ["attention"] {
@@ -134,6 +149,20 @@ struct Finetune: ParsableCommand {
     if resume, !trainingFlags.isEmpty {
       throw ValidationError(
         "--resume goes on with the run's own recipe: drop \(trainingFlags.joined(separator: ", "))")
+    }
+    if resume, preview { throw ValidationError("--preview: shows a run before it begins: drop --resume") }
+    if !validation.isEmpty, validationFraction != nil {
+      throw ValidationError("--validation-fraction: --validation already says what is held out: drop one of the two")
+    }
+    if method == .full {
+      let given = [
+        ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
+        ("--targets", targets != nil),
+      ]
+      if let flag = given.first(where: \.1)?.0 {
+        throw ValidationError(
+          "\(flag): belongs to --method lora, and --method full trains every weight: drop one of the two")
+      }
     }
     if let threads, threads < 1 || threads > 1024 {
       throw ValidationError("--threads \(threads): expected 1 to 1024")

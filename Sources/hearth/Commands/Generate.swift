@@ -11,9 +11,10 @@ struct Generate: ParsableCommand {
     discussion: """
       Examples:
         hearth generate smollm2 "Why is the sky blue?"
-        hearth generate smollm2 "Once upon a time" --raw --max-tokens 64 --temperature 0.8 --seed 7
-        hearth generate smollm2 "Name three rivers." --num-beams 5 --early-stopping --num-return-sequences 2
-        echo '{"messages": [{"role": "user", "content": "Hi"}]}' | hearth generate smollm2 --lines
+        hearth generate smollm2 "Once upon a time" --raw --temperature 0.8 --seed 7
+        hearth generate smollm2 "Name three rivers." --num-beams 5
+        hearth generate smollm2 "Tell a joke." --logit-bias 42=-100 17=2.5
+        echo '{"prompt": "Once", "max_tokens": 9}' | hearth generate smollm2 --lines
       """)
 
   @Argument(help: "A model's name or path.") var model: String

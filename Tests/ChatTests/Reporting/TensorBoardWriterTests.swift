@@ -68,7 +68,19 @@ struct TensorBoardWriterTests {
     try second.end(isSuccess: true)
     #expect(try Data(contentsOf: URL(fileURLWithPath: first.path)) == earlier)
     let name = URL(fileURLWithPath: second.path).lastPathComponent
-    #expect(name.hasPrefix("events.out.tfevents.1700000000."))
+    #expect(name.hasPrefix("events.out.tfevents.1700000001."))
+  }
+
+  /// TensorBoard reads files in the order of their names, whatever the clock and the number of the process say.
+  @Test func aResumeStandsBehindWhatItGoesOnFrom() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let earlier = folder + "/events.out.tfevents.1700000005.zzz.999999.3"
+    try Data().write(to: URL(fileURLWithPath: earlier))
+    let first = try TensorBoardWriter(folder: folder, resumingAt: 4, now: { 1.7e9 })
+    let second = try TensorBoardWriter(folder: folder, resumingAt: 4, now: { 1.7e9 })
+    #expect(earlier < first.path && first.path < second.path)
   }
 
   @Test func failuresNameTheFile() {
