@@ -100,10 +100,10 @@ RATES = clang -std=gnu17 -O3 -Wno-psabi -ffp-contract=off -fno-math-errno -ISour
   $(shell find Sources/CKernels -name '*.c') Scripts/kernel-rates/ceilings.c -lpthread -lm
 rates:
 	@mkdir -p .build/rates
-	$(RATES) Scripts/kernel-rates/affine.c -o .build/rates/affine
-	$(RATES) Scripts/kernel-rates/gemm.c -o .build/rates/gemm
-	$(RATES) Scripts/kernel-rates/attention.c -o .build/rates/attention
-	$(RATES) Scripts/kernel-rates/dense.c -o .build/rates/dense
+	@$(RATES) Scripts/kernel-rates/affine.c -o .build/rates/affine
+	@$(RATES) Scripts/kernel-rates/gemm.c -o .build/rates/gemm
+	@$(RATES) Scripts/kernel-rates/attention.c -o .build/rates/attention
+	@$(RATES) Scripts/kernel-rates/dense.c -o .build/rates/dense
 	.build/rates/affine
 	.build/rates/gemm
 	.build/rates/attention

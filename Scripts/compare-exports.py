@@ -23,6 +23,7 @@ import tempfile
 import warnings
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["TQDM_DISABLE"] = "1"
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
@@ -33,8 +34,8 @@ warnings.filterwarnings("ignore")
 
 LISTED = 20
 # Largest and mean difference, and least agreement of the likeliest token. Exact: the same f32 arithmetic in another
-# order. Half: llama.cpp rounds activations to f16 where weights are. Blocks: llama.cpp rounds activations to 8 bits.
-EXACT, HALF, BLOCKS = (1e-3, 1e-4, 0.995), (0.25, 1e-2, 0.98), (3.0, 0.2, 0.85)
+# order. Half: weights rounded to f16. Blocks: weights or, in llama.cpp, activations rounded to 8 bits in blocks of 32.
+EXACT, HALF, BLOCKS = (1e-3, 1e-4, 0.995), (0.25, 1e-2, 0.98), (1.5, 0.12, 0.93)
 
 FACTS = [
     ("Who keeps the lighthouse at Brindle Rock?", "Oskar Tamm keeps the lighthouse at Brindle Rock."),
@@ -289,7 +290,8 @@ def check(arguments, table, title, base, run, load_base, folder):
     for name, bound, path, lora in [
         ("adapter on F32 base", EXACT, base32, loose),
         ("merged GGUF, F32", EXACT, merged32, None),
-        ("merged GGUF, default types", HALF, merged, None),
+        # SmolLM2's head stays in Q8_0, as in the file it came from; the tiny models have no quantised tensor.
+        ("merged GGUF, default types", BLOCKS if title == "SmolLM2" else HALF, merged, None),
         ("merged GGUF, Q8_0", BLOCKS, small, None),
     ] + ([("adapter on the quantised base", BLOCKS, arguments.file, loose)] if title == "SmolLM2" else []):
         table.compare(

@@ -48,17 +48,18 @@ hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const
   size_t bytes;
   if (__builtin_mul_overflow(matrix->panels, columns, &bytes) ||
       __builtin_mul_overflow(bytes, HEARTH_DENSE_ROWS * matrix->element_bytes, &bytes) ||
-      (matrix->data = aligned_alloc(64, bytes > 0 ? bytes : 64)) == NULL) {
+      (matrix->memory = hearth_weights_take(bytes)).data == NULL) {
     free(matrix);
     return NULL;
   }
+  matrix->data = matrix->memory.data;
   hearth_pool_run(pool, pack_panels, &(packing){matrix, elements, row_bytes});
   return matrix;
 }
 
 void hearth_dense_free(hearth_dense* matrix) {
   if (matrix == NULL) return;
-  free(matrix->data);
+  hearth_weights_give(matrix->memory);
   free(matrix);
 }
 

@@ -73,12 +73,15 @@ struct AddedTokenMatcher: Sendable {
 
   /// Splits `bytes[start..<end]` at the tokens.
   ///
+  /// - Parameter marks: places, ascending, that no special token begins at or reaches over.
+  ///
   /// Follows Hugging Face `tokenizers` to the letter where its rules meet: a special token that was
   /// not asked for still hides the tokens inside it, and so does one that is no single word.
   func pieces(
-    _ bytes: Span<UInt8>, _ start: Int, _ end: Int, special: Bool
+    _ bytes: Span<UInt8>, _ start: Int, _ end: Int, special: Bool, marks: [Int] = []
   ) -> [Piece] {
     var pieces: [Piece] = []
+    var mark = 0
     var textStart = start
     var index = start
     while index < end {
@@ -90,7 +93,10 @@ struct AddedTokenMatcher: Sendable {
       var tokenStart = index
       var tokenEnd = index + token.content.utf8.count
       index = tokenEnd
-      if token.isSpecial && !special { continue }
+      if token.isSpecial {
+        while mark < marks.count, marks[mark] < tokenStart { mark += 1 }
+        if !special || (mark < marks.count && marks[mark] < tokenEnd) { continue }
+      }
       if token.isSingleWord,
         isWord(bytes, before: tokenStart, from: start) || isWord(bytes, at: tokenEnd, to: end)
       {

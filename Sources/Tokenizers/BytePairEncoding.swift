@@ -2,18 +2,19 @@
 /// left.
 ///
 /// Sennrich, Haddow and Birch, "Neural Machine Translation of Rare Words with Subword Units"
-/// (arXiv:1508.07909), section 3.2, over bytes instead of characters.
+/// (arXiv:1508.07909), section 3.2, over bytes or characters. SentencePiece's way differs only in that pairs are ranked by
+/// the token that they make, so several pairs share a rank.
 struct BytePairEncoding: Sendable {
   /// Words up to this many bytes scan for the best pair; longer ones keep a heap. Scanning is
   /// quadratic, yet quicker while everything stays in a few cache lines.
   static let longestScannedWord = 48
 
-  /// The token of each byte, or −1: such bytes are dropped, or become `unknown` if there is one.
-  let byteTokens: [Int32]
+  /// What is merged.
+  let alphabet: Alphabet
   let merges: MergeTable
-  /// The id for bytes without a token.
+  /// The id for symbols without a token.
   let unknown: Int32?
-  /// Whether neighbouring unknown bytes are one token.
+  /// Whether neighbouring unknown symbols are one token.
   let fusesUnknown: Bool
 
   /// Room that is used anew for each word.
@@ -30,17 +31,8 @@ struct BytePairEncoding: Sendable {
     _ text: Span<UInt8>, _ start: Int, _ end: Int, scratch: inout Scratch, into ids: inout [Int32]
   ) {
     scratch.symbols.removeAll(keepingCapacity: true)
-    var followsUnknown = false
-    for index in start..<end {
-      let token = byteTokens[Int(text[index])]
-      if token >= 0 {
-        scratch.symbols.append(token)
-        followsUnknown = false
-      } else if let unknown {
-        if !(fusesUnknown && followsUnknown) { scratch.symbols.append(unknown) }
-        followsUnknown = true
-      }
-    }
+    alphabet.symbols(text, start, end, unknown: unknown, fuses: fusesUnknown, into: &scratch.symbols)
+    let first = ids.count
     let count = scratch.symbols.count
     if count < 2 {
       ids.append(contentsOf: scratch.symbols)
@@ -48,6 +40,23 @@ struct BytePairEncoding: Sendable {
       mergeByScanning(&scratch, into: &ids)
     } else {
       mergeByHeap(&scratch, into: &ids)
+    }
+    if case .characters(let characters) = alphabet, !characters.spares.isEmpty {
+      spellSpares(characters, from: first, in: &ids)
+    }
+  }
+
+  /// Replaces symbols that are no tokens by those of their bytes.
+  private func spellSpares(_ characters: CharacterAlphabet, from first: Int, in ids: inout [Int32]) {
+    guard ids[first...].contains(where: { $0 >= characters.firstSpare }) else { return }
+    let symbols = Array(ids[first...])
+    ids.removeSubrange(first...)
+    for symbol in symbols {
+      if symbol < characters.firstSpare {
+        ids.append(symbol)
+      } else {
+        characters.appendSpelled(symbol, unknown: unknown, to: &ids)
+      }
     }
   }
 
@@ -61,7 +70,7 @@ struct BytePairEncoding: Sendable {
     while count > 1 {
       var best = MergeTable.none
       var position = 0
-      for index in 0..<count - 1 where scratch.pairs[index] < best {
+      for index in 0..<count - 1 where MergeTable.precedes(scratch.pairs[index], best) {
         best = scratch.pairs[index]
         position = index
       }

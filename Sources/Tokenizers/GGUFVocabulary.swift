@@ -1,6 +1,6 @@
 /// The `tokenizer.ggml.*` metadata of a GGUF file, as read, not yet checked.
 public struct GGUFVocabulary: Sendable {
-  /// `tokenizer.ggml.model`: the algorithm; `gpt2` is byte-level BPE.
+  /// `tokenizer.ggml.model`: the algorithm; `gpt2` is byte-level BPE, `llama` SentencePiece's BPE.
   public var model: String
   /// `tokenizer.ggml.pre`: which pattern cuts text into words; files of 2023 lack it.
   public var pre: String?
@@ -8,6 +8,10 @@ public struct GGUFVocabulary: Sendable {
   public var tokens: [String]
   /// `tokenizer.ggml.merges`: pairs joined by one space, best first.
   public var merges: [String]
+  /// `tokenizer.ggml.scores`: how early a token merges, the highest first; only SentencePiece's have any.
+  public var scores: [Float]?
+  /// `tokenizer.ggml.add_space_prefix`: whether a space is put before texts.
+  public var addSpacePrefix: Bool?
   /// `tokenizer.ggml.token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
   public var tokenTypes: [Int32]?
   /// `tokenizer.ggml.bos_token_id`.
@@ -27,7 +31,8 @@ public struct GGUFVocabulary: Sendable {
 
   /// Gathers what a GGUF file says about its vocabulary.
   public init(
-    model: String, pre: String?, tokens: [String], merges: [String], tokenTypes: [Int32]? = nil,
+    model: String, pre: String?, tokens: [String], merges: [String], scores: [Float]? = nil,
+    addSpacePrefix: Bool? = nil, tokenTypes: [Int32]? = nil,
     beginningOfSequence: Int32? = nil, endOfSequence: Int32? = nil, padding: Int32? = nil,
     unknown: Int32? = nil, addBeginningOfSequence: Bool? = nil, addEndOfSequence: Bool? = nil,
     endOfTurn: [Int32] = []
@@ -36,6 +41,8 @@ public struct GGUFVocabulary: Sendable {
     self.pre = pre
     self.tokens = tokens
     self.merges = merges
+    self.scores = scores
+    self.addSpacePrefix = addSpacePrefix
     self.tokenTypes = tokenTypes
     self.beginningOfSequence = beginningOfSequence
     self.endOfSequence = endOfSequence

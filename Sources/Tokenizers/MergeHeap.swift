@@ -6,7 +6,7 @@ struct MergeHeap {
 
     @inline(__always)
     func precedes(_ other: Entry) -> Bool {
-      merge != other.merge ? merge < other.merge : place < other.place
+      merge >> 32 != other.merge >> 32 ? merge < other.merge : place < other.place
     }
   }
 

@@ -3,7 +3,7 @@
 /// A flat hash table with open addressing, at most half full, keyed by the pair: the inner loop of
 /// byte-pair encoding does little besides looking in here.
 struct MergeTable: Sendable {
-  /// `rank << 32 | merged id`, so that comparing two of them compares ranks.
+  /// `rank << 32 | merged id`.
   typealias Merge = UInt64
   /// What a pair that does not merge has: later than every rank.
   static let none = Merge.max
@@ -48,6 +48,10 @@ struct MergeTable: Sendable {
   /// The token a merge makes.
   @inline(__always)
   static func merged(_ merge: Merge) -> Int32 { Int32(truncatingIfNeeded: merge) }
+
+  /// Whether `left` has the better rank. Pairs that make different tokens may share one, and then the leftmost goes first.
+  @inline(__always)
+  static func precedes(_ left: Merge, _ right: Merge) -> Bool { left >> 32 < right >> 32 }
 
   @inline(__always)
   private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {

@@ -1,33 +1,28 @@
 /// Decodes ids as they come, and never emits half a character.
 ///
-/// What `append` and `finish` return, joined, equals `decode` of all the ids: at most three bytes
-/// are held back, those that begin a character whose rest may follow.
+/// What `append` and `finish` return, joined, equals `decode` of all the ids. Of a byte-level vocabulary at most three
+/// bytes are held back, those that begin a character whose rest may follow. Of one that falls back to bytes, a run of byte
+/// tokens is held back whole: as in `tokenizers`, only its end tells whether all of it is text.
 public struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
   private let skipSpecial: Bool
-  private var pending: [UInt8] = []
+  private var joiner: PieceJoiner
 
   /// - Parameter skipSpecial: whether special tokens are left out.
   public init(_ tokenizer: Tokenizer, skipSpecial: Bool = false) {
     self.tokenizer = tokenizer
     self.skipSpecial = skipSpecial
+    joiner = tokenizer.joiner
   }
 
   /// The text that `id` completes; often empty, when a character is still in the making.
   public mutating func append(_ id: Int32) -> String {
     if skipSpecial, tokenizer.isSpecial(id) { return "" }
-    pending.append(contentsOf: tokenizer.bytes(of: id))
-    let complete = pending.count - Self.unfinishedCount(pending)
-    let text = String(decoding: pending[..<complete], as: UTF8.self)
-    pending.removeFirst(complete)
-    return text
+    return tokenizer.append(id, to: &joiner)
   }
 
   /// The text of the bytes held back, U+FFFD where they are no character. The decoder is then empty.
-  public mutating func finish() -> String {
-    defer { pending.removeAll() }
-    return String(decoding: pending, as: UTF8.self)
-  }
+  public mutating func finish() -> String { joiner.finish() }
 
   /// How many bytes at the end of `bytes` begin a character without ending it.
   ///

@@ -5,12 +5,19 @@ struct TokenizerDefinition {
 
   /// The file, for messages.
   var source: String
-  /// Each id's spelling in the byte-level alphabet; nil where an id has none.
+  /// Each id's spelling, in the byte-level alphabet if the vocabulary is; nil where an id has none.
   var vocabulary: [String?]
   /// Ids by spelling, once the vocabulary is checked.
   private(set) var spellings = ByteStringTable(capacity: 0)
   var merges = MergeTable(capacity: 0)
   var addedTokens: [AddedToken] = []
+  /// Whether spellings are characters with `▁` for the space (SentencePiece), rather than bytes in the byte-level alphabet.
+  var isOfCharacters = false
+  /// Whether characters without a token are spelled in tokens such as `<0x0A>`.
+  var fallsBackToBytes = false
+  /// Characters that are parts of tokens without being one; they are symbols numbered from the vocabulary's end on.
+  var spares: [[UInt8]] = []
+  var decoding = DecodingRules.none
   var steps: [PreTokenizer.Step]
   var normalizer = Normalizer.none
   /// The id for bytes that have no token.
@@ -40,7 +47,10 @@ struct TokenizerDefinition {
   }
 
   /// The id of the token spelled `content` in the vocabulary, or nil.
-  func id(ofSpelling content: String) -> Int32? { spellings.number(of: Array(content.utf8)) }
+  func id(ofSpelling content: String) -> Int32? { id(ofSpelling: Array(content.utf8)) }
+
+  /// The same of its bytes.
+  func id(ofSpelling bytes: [UInt8]) -> Int32? { spellings.number(of: bytes) }
 
   /// Adds the merge of the tokens spelled `left` and `right`.
   ///

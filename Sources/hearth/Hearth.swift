@@ -27,17 +27,21 @@ struct Hearth: AsyncParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     // Nor is a limit on file sizes: the write then fails, and what was there stays.
     signal(SIGXFSZ, SIG_IGN)
+    StandardStreams.reserve()
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(try CommandLineSpelling.corrected(Array(CommandLine.arguments.dropFirst())))
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
         try command.run()
       }
+      try StandardOutput.finish()
     } catch is SilentFailure {
       Foundation.exit(1)
+    } catch is OutputClosed {
+      Foundation.exit(1)
     } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
-      FileHandle.standardError.write(Data("hearth: \(error)\n".utf8))
+      StandardError.write("hearth: \(error)\n")
       Foundation.exit(1)
     } catch {
       exit(withError: error)

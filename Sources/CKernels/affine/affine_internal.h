@@ -7,6 +7,7 @@
 
 #include "../formats/half.h"
 #include "../include/affine.h"
+#include "../weights.h"
 
 // The packed layout. A panel is 16 output rows; its blocks of 32 columns follow each other:
 //
@@ -34,6 +35,7 @@ struct hearth_affine {
   int terms;              ///< of the activations that products read
   size_t block_bytes;     ///< a multiple of 64
   uint8_t* data;          ///< [panels, blocks], 64-byte aligned
+  hearth_weights memory;  ///< where `data` lies
 };
 
 static inline size_t hearth_affine_q_bytes(const hearth_affine* matrix) {

@@ -89,7 +89,8 @@ static bool lay_out(hearth_affine* matrix, bool half_precision) {
   if (__builtin_mul_overflow(matrix->panels, matrix->blocks, &bytes) ||
       __builtin_mul_overflow(bytes, matrix->block_bytes, &bytes))
     return false;
-  matrix->data = aligned_alloc(64, bytes > 0 ? bytes : 64);
+  matrix->memory = hearth_weights_take(bytes);
+  matrix->data = matrix->memory.data;
   return matrix->data != NULL;
 }
 
@@ -114,7 +115,7 @@ hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format
     packing p = {.matrix = matrix, .format = format, .rows = blocks, .row_bytes = row_bytes};
     hearth_pool_run(pool, pack_panels, &p);
     if (!atomic_load(&p.inexact)) return matrix;
-    free(matrix->data);
+    hearth_weights_give(matrix->memory);
   }
   free(matrix);
   return NULL;
@@ -122,7 +123,7 @@ hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format
 
 void hearth_affine_free(hearth_affine* matrix) {
   if (matrix == NULL) return;
-  free(matrix->data);
+  hearth_weights_give(matrix->memory);
   free(matrix);
 }
 

@@ -50,6 +50,8 @@ HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, siz
   const size_t group = c->heads / c->key_value_heads;
   const size_t width = c->width, padded = padded_width(width);
   query_tile tile;
+  const bool in_place =
+      c->type == HEARTH_CACHE_F16 && width == padded && hearth_tile_reads_halves(rows);
   float scratch[2 * PAGE * WIDTH_MAXIMUM];
   query_tile_begin(&tile, rows, width);
   for (size_t row = 0; row < rows; row++) {
@@ -70,12 +72,17 @@ HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, siz
     }
     const char* block = (const char*)run->pages[page] + c->layer_offset;
     const size_t head_elements = width * PAGE;
-    const float* keys =
-        page_floats(scratch, block, head * head_elements, width, PAGE, PAGE, c->type);
-    const float* values =
-        page_floats(scratch + PAGE * width, block, (c->key_value_heads + head) * head_elements,
-                    visible[rows - 1], width, padded, c->type);
-    query_tile_attend(&tile, from, keys, values, padded, visible);
+    const size_t key_block = head * head_elements, value_block = (c->key_value_heads + head) * head_elements;
+    page_view view = {.value_row = padded};
+    if (in_place) {
+      view.key_halves = (const uint16_t*)block + key_block;
+      view.value_halves = (const uint16_t*)block + value_block;
+    } else {
+      view.keys = page_floats(scratch, block, key_block, width, PAGE, PAGE, c->type);
+      view.values = page_floats(scratch + PAGE * width, block, value_block, visible[rows - 1], width,
+                                padded, c->type);
+    }
+    query_tile_attend(&tile, from, view, visible);
   }
   for (size_t row = 0; row < rows; row++) {
     size_t j = first_row + row;

@@ -67,15 +67,22 @@ HEARTH_INLINE lanes mask_scores(lanes scores, size_t from, size_t visible) {
   return number < (int32_t)visible ? scores : (lanes)(-INFINITY);
 }
 
-/// Takes a page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart) into account
-/// for rows `first_row`... Row r sees `visible[r]` of them, at least one.
-HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, const float* keys,
-                                     const float* values, size_t value_row, const size_t* visible) {
+/// A page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart): floats, or halves where
+/// hearth_tile_reads_halves.
+typedef struct {
+  const float *keys, *values;
+  const uint16_t *key_halves, *value_halves;
+  size_t value_row;
+} page_view;
+
+/// Takes a page into account for rows `first_row`... Row r sees `visible[r]` of it, at least one.
+HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, page_view page,
+                                     const size_t* visible) {
   const size_t padded = tile->padded;
   hearth_tile_multiply(&(hearth_tile_product){
       .rows = tile->rows - first_row, .columns = PAGE, .depth = tile->width,
       .a = tile->q + first_row * padded, .a_row = padded, .a_step = 1,
-      .b = keys, .b_row = PAGE,
+      .b = page.keys, .halves = page.key_halves, .b_row = PAGE,
       .c = tile->scores + first_row * PAGE, .c_row = PAGE});
   size_t seen = 0;
   for (size_t row = first_row; row < tile->rows; row++) {
@@ -102,7 +109,7 @@ HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, const f
   hearth_tile_multiply(&(hearth_tile_product){
       .rows = tile->rows - first_row, .columns = padded, .depth = seen,
       .a = tile->scores + first_row * PAGE, .a_row = PAGE, .a_step = 1,
-      .b = values, .b_row = value_row,
+      .b = page.values, .halves = page.value_halves, .b_row = page.value_row,
       .c = tile->y + first_row * padded, .c_row = padded, .keep = true});
 }
 

@@ -1,5 +1,6 @@
 #include "tile_product.h"
 
+#include "../include/isa.h"
 #include "../rows/lanes.h"
 
 #define UNROLLED _Pragma("clang loop unroll(full)")
@@ -10,27 +11,49 @@
 #define BAND 6
 #define VECTOR eight
 #define LOAD load_eight
+#define HALVES eight_halves
+#define LOAD_HALVES load_eight_halves
 #define TILE tile_of_eights
 #define ROW_BAND band_of_eights
 #define MULTIPLY multiply_eights
+#define MULTIPLY_ANY multiply_eights_of_any
 #include "register_tile.h"
 #undef WIDTH
 #undef BAND
 #undef VECTOR
 #undef LOAD
+#undef HALVES
+#undef LOAD_HALVES
 #undef TILE
 #undef ROW_BAND
 #undef MULTIPLY
+#undef MULTIPLY_ANY
 
 #define WIDTH 16
 #define BAND 12
 #define VECTOR sixteen
 #define LOAD load_sixteen
+#define HALVES sixteen_halves
+#define LOAD_HALVES load_sixteen_halves
 #define TILE tile_of_sixteens
 #define ROW_BAND band_of_sixteens
 #define MULTIPLY multiply_sixteens
+#define MULTIPLY_ANY multiply_sixteens_of_any
 #include "register_tile.h"
 
-HEARTH_KERNEL_OF(multiply, multiply_eights, multiply_eights, multiply_sixteens)
+HEARTH_INLINE void multiply_floats(void* context, int index, int count) {
+  (void)index, (void)count;
+  multiply_eights(false, context);
+}
+HEARTH_KERNEL_OF(multiply, multiply_floats, multiply_eights_of_any, multiply_sixteens_of_any)
 
 void hearth_tile_multiply(const hearth_tile_product* product) { multiply((void*)product, 0, 1); }
+
+bool hearth_tile_reads_halves(size_t rows) {
+#if defined(__x86_64__)
+  return rows <= 6 && hearth_isa_current() >= HEARTH_ISA_AVX2;
+#else
+  (void)rows;
+  return false;
+#endif
+}

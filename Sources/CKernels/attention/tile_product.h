@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /// c[i, j] = (keep ? c[i, j] : 0) + Σ_k a[i, k]·b[k, j], each element one chain of fused
 /// multiply-adds over k in order, so that no element depends on how rows are gathered into tiles.
@@ -11,7 +12,8 @@ typedef struct {
   size_t rows, columns, depth;  ///< columns is a multiple of 16
   const float* a;               ///< a[i, k] at a[i * a_row + k * a_step]
   size_t a_row, a_step;
-  const float* b;  ///< rows of at least `columns`, b_row apart
+  const float* b;          ///< rows of at least `columns`, b_row apart
+  const uint16_t* halves;  ///< instead of `b`, where hearth_tile_reads_halves: numbers in f16
   size_t b_row;
   float* c;  ///< likewise, c_row apart
   size_t c_row;
@@ -19,5 +21,8 @@ typedef struct {
 } hearth_tile_product;
 
 void hearth_tile_multiply(const hearth_tile_product* product);
+
+/// Whether halves are better read as they are than widened first: this CPU can, and few rows share them.
+bool hearth_tile_reads_halves(size_t rows);
 
 #endif

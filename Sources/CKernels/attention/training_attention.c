@@ -44,7 +44,7 @@ HEARTH_INLINE void attend_unit(const forward* f, size_t sequence, size_t head, s
     size_t element = key_element(b, sequence, head, start);
     transpose_page(keys, f->k + element, step, count, width);
     copy_page(values, f->v + element, step, count, width);
-    query_tile_attend(&tile, from, keys, values, padded, visible);
+    query_tile_attend(&tile, from, (page_view){.keys = keys, .values = values, .value_row = padded}, visible);
   }
   for (size_t row = 0; row < rows; row++) {
     size_t element = query_element(b, sequence, head, first_row + row);

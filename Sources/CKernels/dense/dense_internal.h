@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "../include/dense.h"
+#include "../weights.h"
 
 enum {
   HEARTH_DENSE_ROWS = 32,     ///< of a panel
@@ -16,6 +17,7 @@ struct hearth_dense {
   hearth_dense_type type;
   size_t element_bytes;
   uint8_t* data;  ///< [panels, columns, 32], 64-byte aligned; rows beyond the last are zero
+  hearth_weights memory;  ///< where `data` lies
 };
 
 /// y[t, r] for the rows of one panel and tokens first ..< first + tokens.

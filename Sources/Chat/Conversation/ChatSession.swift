@@ -85,14 +85,12 @@ public final class ChatSession {
   ///
   /// - Throws: `ChatModelError.noTemplate`, or `TemplateError` when the template refuses the messages.
   private func prompt(addingGenerationPrompt: Bool) throws -> (text: String, tokens: [Int32]) {
-    guard let template = model.template else { throw ChatModelError.noTemplate(model: model.name) }
-    let text = try template.render(messages: conversation.messages, addGenerationPrompt: addingGenerationPrompt)
-    if let spoken, text.utf8.starts(with: spoken.text.utf8) {
-      let rest = String(decoding: text.utf8.dropFirst(spoken.text.utf8.count), as: UTF8.self)
-      let tokens = model.tokenizer.encode(rest, special: true)
+    let text = try model.rendered(conversation.messages, addGenerationPrompt: addingGenerationPrompt)
+    if let spoken, let rest = text.remainder(after: RenderedText(spoken.text)) {
+      let tokens = model.tokenizer.encode(rest, at: .continued)
       // Only a special token, which no merge crosses, surely begins a new token here.
-      if let first = tokens.first, model.tokenizer.isSpecial(first) { return (text, spoken.tokens + tokens) }
+      if let first = tokens.first, model.tokenizer.isSpecial(first) { return (text.text, spoken.tokens + tokens) }
     }
-    return (text, model.tokenizer.encode(text, special: true))
+    return (text.text, model.tokenizer.encode(text))
   }
 }

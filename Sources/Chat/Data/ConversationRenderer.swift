@@ -6,7 +6,7 @@ public protocol ConversationRenderer: Sendable {
   ///
   /// - Parameter addGenerationPrompt: whether the text ends where the assistant's next answer starts.
   /// - Throws: whatever the template reports.
-  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> String
+  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> RenderedText
 }
 
 /// The tokens a mask needs to know by their meaning.
@@ -19,13 +19,16 @@ public struct MaskingTokens: Sendable, Equatable {
   public var stops: Set<Int32>
   /// Every special token, these included.
   public var special: Set<Int32>
+  /// Every token after which a text begins as if after a special one: the special ones and other added ones.
+  public var added: Set<Int32>
 
   /// The tokens by their meaning.
-  public init(begin: Int32?, end: Int32?, stops: Set<Int32>, special: Set<Int32>) {
+  public init(begin: Int32?, end: Int32?, stops: Set<Int32>, special: Set<Int32>, added: Set<Int32> = []) {
     self.begin = begin
     self.end = end
     self.stops = stops.union(end.map { [$0] } ?? [])
     self.special = special.union(self.stops)
+    self.added = added.union(special)
   }
 
   /// The tokens as `tokenizer` defines them.
@@ -37,6 +40,7 @@ public struct MaskingTokens: Sendable, Equatable {
     self.init(
       begin: begins ? known.beginningOfSequence : nil, end: known.endOfSequence,
       stops: known.endOfGeneration.union(stops),
-      special: Set((0..<Int32(clamping: tokenizer.vocabularyCount)).filter(tokenizer.isSpecial)))
+      special: Set((0..<Int32(clamping: tokenizer.vocabularyCount)).filter(tokenizer.isSpecial)),
+      added: Set((0..<Int32(clamping: tokenizer.vocabularyCount)).filter(tokenizer.isAdded)))
   }
 }

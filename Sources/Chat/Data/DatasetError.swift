@@ -7,7 +7,7 @@ public struct DatasetError: Error, Sendable, Equatable, CustomStringConvertible 
     case duplicateKey, notAnObject, unknownShape, ambiguousShape, mixedShapes, unsupportedKey
     case missingKey, notText, notAList, emptyConversation, unknownRole, noAssistantTurn, emptyAnswer
     case invalidSettings
-    case templateFailed, templateNotPrefixStable, specialTokenInContent, tokenizerFailed
+    case templateFailed, templateNotPrefixStable, tokenizerFailed
   }
 
   /// What went wrong.

@@ -1,3 +1,5 @@
+public import Tokenizers
+
 /// Turns examples into token ids and a mask of what counts in the loss.
 ///
 /// The mask comes from positions, never from ids: a conversation is rendered up to each answer with the generation
@@ -12,7 +14,7 @@
 /// `<|im_end|>`) opens the next prompt and does not count, nor does a system prompt that the template adds.
 public struct ExampleTokenizer: Sendable {
   private let renderer: any ConversationRenderer
-  private let encode: @Sendable (String) throws -> [Int32]
+  private let encode: @Sendable (RenderedText, TextPlace) throws -> [Int32]
   private let tokens: MaskingTokens
   private let target: LossTarget
   private let maximumLength: Int
@@ -24,10 +26,11 @@ public struct ExampleTokenizer: Sendable {
   ///   - tokens: the tokens with a meaning.
   ///   - target: what counts in the loss.
   ///   - maximumLength: tokens; longer examples are cut at the end, so that what remains is still a true beginning.
-  ///   - encode: text to ids, special tokens recognised, nothing added.
+  ///   - encode: text to ids, the template's special tokens recognised, nothing added.
   public init(
     renderer: any ConversationRenderer, tokens: MaskingTokens, target: LossTarget = .responses,
-    maximumLength: Int = .max, encode: @escaping @Sendable (String) throws -> [Int32]
+    maximumLength: Int = .max,
+    encode: @escaping @Sendable (_ text: RenderedText, _ place: TextPlace) throws -> [Int32]
   ) {
     self.renderer = renderer
     self.encode = encode
@@ -38,7 +41,7 @@ public struct ExampleTokenizer: Sendable {
 
   /// Encodes `example` and says what counts.
   ///
-  /// - Throws: `templateFailed`, `templateNotPrefixStable`, `specialTokenInContent`, `tokenizerFailed`.
+  /// - Throws: `templateFailed`, `templateNotPrefixStable`, `tokenizerFailed`.
   public func tokenize(_ example: Example) throws(DatasetError) -> TokenizedOutcome {
     var draft = Draft(example: example)
     switch example.content {
@@ -90,7 +93,7 @@ public struct ExampleTokenizer: Sendable {
 
   /// Plain text counts whole; begin and end tokens are added unless the text spells them out.
   private func appendText(_ text: String, to draft: inout Draft) throws(DatasetError) {
-    let ids = try encoded(text, draft)
+    let ids = try encoded(RenderedText(text), draft)
     if let begin = tokens.begin, ids.first != begin { draft.append([begin], supervised: true) }
     draft.append(ids, supervised: true)
     if let end = tokens.end, ids.last != end { draft.append([end], supervised: true) }
@@ -98,7 +101,6 @@ public struct ExampleTokenizer: Sendable {
 
   /// The whole rendering counts, template text included.
   private func appendWhole(_ turns: [Turn], to draft: inout Draft) throws(DatasetError) {
-    try refuseSpecialTokens(turns, draft)
     let text = try rendered(turns[...], prompt: false, draft)
     draft.append(try encoded(text, draft), supervised: true)
   }
@@ -106,19 +108,18 @@ public struct ExampleTokenizer: Sendable {
   // MARK: Conversations
 
   private func appendAnswers(_ turns: [Turn], to draft: inout Draft) throws(DatasetError) {
-    try refuseSpecialTokens(turns, draft)
     guard let last = turns.lastIndex(where: { $0.role == .assistant }) else { return }
     // What follows the last answer is never learned from.
     let turns = turns[...last]
     let steps = try answerSteps(turns, draft: &draft)
-    var whole = ""
+    var whole = RenderedText("")
     for step in steps {
-      let context = try encoded(step.context, draft)
+      let context = try encoded(step.context, draft, at: place(in: draft))
       let start = draft.ids.count
       draft.append(context, supervised: false)
       draft.settleStop(tokens.stops, at: start)
       try appendAnswer(step, to: &draft)
-      whole += step.context + step.response
+      whole = whole + step.context + step.response
     }
     let joint = try encoded(whole, draft)
     if joint != draft.ids { draft.warn(.borderTokensDiffer) }
@@ -135,8 +136,8 @@ public struct ExampleTokenizer: Sendable {
   private struct Step {
     let turn: Int
     let content: String
-    let context: String
-    let response: String
+    let context: RenderedText
+    let response: RenderedText
   }
 
   /// Renders up to and through each answer and takes the differences.
@@ -146,7 +147,7 @@ public struct ExampleTokenizer: Sendable {
     -> [Step]
   {
     var steps: [Step] = []
-    var done = ""
+    var done = RenderedText("")
     for index in turns.indices where turns[index].role == .assistant {
       guard index > turns.startIndex else {
         draft.warn(.openingAnswerUnsupervised)
@@ -154,8 +155,8 @@ public struct ExampleTokenizer: Sendable {
       }
       let prompt = try rendered(turns[..<index], prompt: true, draft)
       let through = try rendered(turns[...index], prompt: false, draft)
-      guard let context = Self.remainder(of: prompt, after: done),
-        let response = Self.remainder(of: through, after: prompt)
+      guard let context = prompt.remainder(after: done),
+        let response = through.remainder(after: prompt)
       else { return try lastStep(turns, draft: &draft) }
       steps.append(
         Step(turn: index, content: turns[index].content, context: context, response: response))
@@ -168,13 +169,13 @@ public struct ExampleTokenizer: Sendable {
     let last = turns.endIndex - 1
     let prompt = try rendered(turns[..<last], prompt: true, draft)
     let through = try rendered(turns, prompt: false, draft)
-    guard let response = Self.remainder(of: through, after: prompt) else {
-      let common = zip(prompt.utf8, through.utf8).prefix { $0 == $1 }.count
+    guard let response = through.remainder(after: prompt) else {
+      let common = zip(prompt.text.utf8, through.text.utf8).prefix { $0 == $1 }.count
       throw problem(
         .templateNotPrefixStable, draft,
         "the conversation rendered through its last answer to begin with the prompt for that answer",
-        "a difference at byte \(common): \(Self.excerpt(prompt, from: common)) against "
-          + Self.excerpt(through, from: common),
+        "a difference at byte \(common): \(Self.excerpt(prompt.text, from: common)) against "
+          + Self.excerpt(through.text, from: common),
         "use a chat template whose generation prompt is what it writes before an answer")
     }
     let count = turns.count { $0.role == .assistant }
@@ -184,9 +185,9 @@ public struct ExampleTokenizer: Sendable {
 
   /// Appends an answer, supervised through its stop token.
   private func appendAnswer(_ step: Step, to draft: inout Draft) throws(DatasetError) {
-    let ids = try encoded(step.response, draft)
+    let ids = try encoded(step.response, draft, at: place(in: draft))
     let start = draft.ids.count
-    // Contents hold no special token (`refuseSpecialTokens`), so the first stop token is the template's.
+    // What contents spell is text (`RenderedText`), so the first stop token is the template's.
     var end = ids.firstIndex { tokens.stops.contains($0) }
     if end == nil, let special = try endingSpecialToken(ids, step, draft) {
       draft.warn(.stopTokenNotAnEnd(ids[special]))
@@ -206,7 +207,7 @@ public struct ExampleTokenizer: Sendable {
     throws(DatasetError) -> Int?
   {
     let suffix = Self.suffix(of: step.response, after: step.content)
-    let behind = try encoded(suffix, draft).count { tokens.special.contains($0) }
+    let behind = try encoded(suffix, draft, at: .continued).count { tokens.special.contains($0) }
     guard behind > 0 else { return nil }
     return ids.indices.filter { tokens.special.contains(ids[$0]) }.suffix(behind).first
   }
@@ -239,20 +240,8 @@ public struct ExampleTokenizer: Sendable {
 
   // MARK: Calling out
 
-  /// A message that spells a special token would be read as one: it could end its own turn or forge another.
-  private func refuseSpecialTokens(_ turns: [Turn], _ draft: Draft) throws(DatasetError) {
-    for (index, turn) in turns.enumerated() {
-      let ids = try encoded(turn.content, draft)
-      guard let id = ids.first(where: tokens.special.contains) else { continue }
-      throw problem(
-        .specialTokenInContent, draft, "messages without the text of special tokens",
-        "token \(id) in turn \(index + 1), the \(turn.role.rawValue)'s",
-        "remove it; the chat template writes such tokens itself")
-    }
-  }
-
   private func rendered(_ turns: ArraySlice<Turn>, prompt: Bool, _ draft: Draft)
-    throws(DatasetError) -> String
+    throws(DatasetError) -> RenderedText
   {
     do {
       return try renderer.render(Array(turns), addGenerationPrompt: prompt)
@@ -263,9 +252,17 @@ public struct ExampleTokenizer: Sendable {
     }
   }
 
-  private func encoded(_ text: String, _ draft: Draft) throws(DatasetError) -> [Int32] {
+  /// What the next text of a draft stands after.
+  private func place(in draft: Draft) -> TextPlace {
+    guard let last = draft.ids.last else { return .start }
+    return tokens.added.contains(last) ? .afterToken : .continued
+  }
+
+  private func encoded(
+    _ text: RenderedText, _ draft: Draft, at place: TextPlace = .start
+  ) throws(DatasetError) -> [Int32] {
     do {
-      return try encode(text)
+      return try encode(text, place)
     } catch {
       throw problem(
         .tokenizerFailed, draft, "text the tokenizer can encode", "\(error)",
@@ -284,19 +281,14 @@ public struct ExampleTokenizer: Sendable {
 
   // MARK: Text by bytes
 
-  /// What follows `prefix` in `text`, nil when it does not begin so. Bytes are compared: Swift's own prefix test takes
-  /// canonically equivalent text for equal, and tokenizers do not.
-  static func remainder(of text: String, after prefix: String) -> String? {
-    guard text.utf8.starts(with: prefix.utf8) else { return nil }
-    return String(decoding: text.utf8.dropFirst(prefix.utf8.count), as: UTF8.self)
-  }
-
   /// What follows the last occurrence of `content`, or of `content` trimmed as many templates do; all of `text` when
   /// the template changed it beyond that.
-  static func suffix(of text: String, after content: String) -> String {
+  static func suffix(of text: RenderedText, after content: String) -> RenderedText {
+    let bytes = text.text.utf8
     for candidate in [content, content.trimmingWhitespace()] {
-      if let range = text.utf8.lastRange(of: Array(candidate.utf8)) {
-        return String(decoding: text.utf8[range.upperBound...], as: UTF8.self)
+      if let range = bytes.lastRange(of: Array(candidate.utf8)) {
+        let head = RenderedText(String(decoding: bytes[..<range.upperBound], as: UTF8.self))
+        return text.remainder(after: head) ?? text
       }
     }
     return text

@@ -46,9 +46,8 @@ public struct Scorer {
   public func score(
     _ messages: [ChatMessage], visit: (Span<Float>) throws -> Void = { _ in }
   ) throws -> Score {
-    guard let template = model.template else { throw ChatModelError.noTemplate(model: model.name) }
-    let text = try template.render(messages: messages, addGenerationPrompt: false)
-    return try score(model.tokenizer.encode(text, special: true), visit: visit)
+    let text = try model.rendered(messages, addGenerationPrompt: false)
+    return try score(model.tokenizer.encode(text), visit: visit)
   }
 
   /// Scores ids. Texts longer than a window are scored in windows that overlap, each token once, with all the context that its window

@@ -36,7 +36,7 @@ struct ExportSource {
           + "again")
     }
     base = try ExportSource.open(run.base, name: run.baseName, pool: pool)
-    try base.fingerprint.require(run.fingerprint, of: run.folder, base: run.baseName)
+    try run.requireBase(base)
     merged =
       run.method == "lora"
       ? try MergedModel(base: base.engine, adapter: PEFTAdapter.read(folder, for: base.engine))

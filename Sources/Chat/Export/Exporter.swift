@@ -91,7 +91,9 @@ public struct Exporter {
       try place.requireRoom(for: adapter.parameterCount * 4)
       let base = baseName ?? source.publicBaseName
       try place.writeFolder { folder in
-        try PEFTAdapter.write(adapter, of: source.base.engine, to: folder, baseName: base)
+        try PEFTAdapter.write(
+          adapter, of: source.base.engine, to: folder, baseName: base,
+          metadata: [BaseCheck.metadataKey: source.base.weightsFingerprint()])
         try AtomicFile.write(ModelCard.adapter(source, baseName: base), to: folder + "/README.md")
       }
     case .ggufAdapter:

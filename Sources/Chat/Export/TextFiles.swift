@@ -14,7 +14,12 @@ enum TextFiles {
     metadata["tokenizer.ggml.pre"] = vocabulary.pre.map { .string($0) }
     metadata["tokenizer.ggml.tokens"] = .array(.string(vocabulary.tokens))
     metadata["tokenizer.ggml.token_type"] = vocabulary.tokenTypes.map { .array(.int32($0)) }
-    metadata["tokenizer.ggml.merges"] = .array(.string(vocabulary.merges))
+    if let scores = vocabulary.scores {
+      metadata["tokenizer.ggml.scores"] = .array(.float32(scores))
+      metadata["tokenizer.ggml.add_space_prefix"] = vocabulary.addSpacePrefix.map { .bool($0) }
+    } else {
+      metadata["tokenizer.ggml.merges"] = .array(.string(vocabulary.merges))
+    }
     let ids: [(String, Int32?)] = [
       ("bos_token_id", vocabulary.beginningOfSequence), ("eos_token_id", vocabulary.endOfSequence),
       ("eot_token_id", vocabulary.endOfTurn.first), ("eom_token_id", vocabulary.endOfTurn.dropFirst().first),
@@ -36,8 +41,9 @@ enum TextFiles {
     func token(_ id: Int32?) -> JSONValue {
       id.map { .string(vocabulary.tokens[Int($0)]) } ?? .null
     }
-    var members: [(String, JSONValue)] = [
-      ("add_prefix_space", .bool(false)),
+    // Of SentencePiece's vocabularies tokenizer.json alone says it.
+    var members: [(String, JSONValue)] = vocabulary.model == "llama" ? [] : [("add_prefix_space", .bool(false))]
+    members += [
       ("added_tokens_decoder", .object(addedTokens(vocabulary))),
       ("bos_token", token(vocabulary.beginningOfSequence)),
     ]

@@ -13,6 +13,8 @@ public final class FineTuning {
   private let lock: FileLock
   private let base: ChatModel
   private let basePath: String
+  /// Fingerprint of the base's weights.
+  private let baseWeights: String
   private let logFolder: String?
   private let data: TrainingData
   private let plan: TrainingPlan
@@ -45,7 +47,13 @@ public final class FineTuning {
     self.basePath = basePath
     self.logFolder = logFolder
     folder = RunFolder(output)
-    if resume { try FineTuning.requireSameBase(base, basePath, of: output) }
+    baseWeights = try base.weightsFingerprint()
+    if resume {
+      try FineTuning.requireSameBase(base, basePath, of: output)
+    } else if let adapter = recipe.adapter {
+      let recorded = try PEFTAdapter.metadata(adapter)[BaseCheck.metadataKey]
+      try BaseCheck.require(recorded, in: base, learned: adapter, trainedOn: nil, path: basePath)
+    }
     data = try TrainingData(recipe, for: base)
     plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
     schedule = LearningRateSchedule(
@@ -83,7 +91,7 @@ public final class FineTuning {
         "\(output): was begun on \(record.base), but \(base.name) is now \(path): put the base back, or start a new run"
       )
     }
-    try base.fingerprint.require(record.fingerprint, of: output, base: base.name)
+    try record.requireBase(base)
   }
 
   private static func makeTrainer(
@@ -112,7 +120,7 @@ public final class FineTuning {
     try AtomicFile.write(try recipe.yaml(), to: folder.file(RunFolder.recipeName))
     let record = TunedModel(
       base: URL(filePath: basePath).standardizedFileURL.path, baseName: base.name,
-      method: recipe.method.rawValue, fingerprint: base.fingerprint)
+      method: recipe.method.rawValue, fingerprint: base.fingerprint, weights: baseWeights)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     try AtomicFile.write(Array(try encoder.encode(record)), to: folder.file(TunedModel.recordName))
@@ -269,10 +277,11 @@ public final class FineTuning {
   }
 
   private func save() throws {
-    let (trainer, base) = (trainer, base)
+    let (trainer, base, baseWeights) = (trainer, base, baseWeights)
     try folder.save(progress, keep: recipe.keep, isScheduled: isScheduled) { draft in
       if let adapter = trainer.adapter {
-        try PEFTAdapter.write(adapter, of: base.engine, to: draft, baseName: base.name)
+        try PEFTAdapter.write(
+          adapter, of: base.engine, to: draft, baseName: base.name, metadata: [BaseCheck.metadataKey: baseWeights])
       } else {
         try base.engine.writeParameters(to: draft)
       }

@@ -88,10 +88,10 @@ extension ExampleTokenizer {
   init(_ model: ChatModel, target: LossTarget = .responses, maximumLength: Int = .max) throws {
     let tokenizer = model.tokenizer
     self.init(
-      renderer: TemplateRenderer(name: model.name, template: model.template),
+      renderer: TemplateRenderer(name: model.name, template: model.template, guardian: tokenizer.forgeryGuard),
       tokens: MaskingTokens(tokenizer, stops: model.endTokens), target: target,
       maximumLength: min(maximumLength, model.engine.contextLength)
-    ) { tokenizer.encode($0, special: true) }
+    ) { tokenizer.encode($0, at: $1) }
   }
 }
 
@@ -99,11 +99,12 @@ extension ExampleTokenizer {
 struct TemplateRenderer: ConversationRenderer {
   let name: String
   let template: ChatTemplate?
+  let guardian: ForgeryGuard
 
-  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> String {
+  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> RenderedText {
     guard let template else { throw ChatModelError.noTemplate(model: name) }
     return try template.render(
       messages: turns.map { ChatMessage(role: $0.role.rawValue, content: $0.content) },
-      addGenerationPrompt: addGenerationPrompt)
+      addGenerationPrompt: addGenerationPrompt, against: guardian)
   }
 }

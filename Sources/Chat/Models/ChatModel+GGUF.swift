@@ -25,6 +25,8 @@ extension GGUFVocabulary {
       pre: try checkpoint.stringIfPresent("tokenizer.ggml.pre"),
       tokens: try checkpoint.stringsIfPresent("tokenizer.ggml.tokens") ?? [],
       merges: try checkpoint.stringsIfPresent("tokenizer.ggml.merges") ?? [],
+      scores: try checkpoint.realsIfPresent("tokenizer.ggml.scores")?.map { Float($0) },
+      addSpacePrefix: try checkpoint.boolIfPresent("tokenizer.ggml.add_space_prefix"),
       tokenTypes: try checkpoint.integersIfPresent("tokenizer.ggml.token_type")?.map { Int32(clamping: $0) },
       beginningOfSequence: try id("bos_token_id"), endOfSequence: try id("eos_token_id"),
       padding: try id("padding_token_id"), unknown: try id("unknown_token_id"),

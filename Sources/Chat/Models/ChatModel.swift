@@ -43,8 +43,16 @@ public final class ChatModel {
   ///
   /// - Throws: `ChatModelError.noTemplate`, or `TemplateError` when the template refuses the messages.
   public func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
+    tokenizer.encode(try rendered(messages, addGenerationPrompt: true))
+  }
+
+  /// A conversation as the model reads it; special tokens that messages spell are marked as text.
+  ///
+  /// - Throws: As `prompt`.
+  public func rendered(_ messages: [ChatMessage], addGenerationPrompt: Bool) throws -> RenderedText {
     guard let template else { throw ChatModelError.noTemplate(model: name) }
-    return tokenizer.encode(try template.render(messages: messages, addGenerationPrompt: true), special: true)
+    return try template.render(
+      messages: messages, addGenerationPrompt: addGenerationPrompt, against: tokenizer.forgeryGuard)
   }
 
   /// The ids of plain text, with what the tokenizer itself puts before a text.

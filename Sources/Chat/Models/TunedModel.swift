@@ -3,8 +3,8 @@ internal import Foundation
 
 /// A model that `hearth finetune` made, as its run folder records it: which base, which adapter or weights, which text layer.
 ///
-/// The record is `model.json` in the run folder. It holds a fingerprint of tokenizer and template, so that an adapter is
-/// never run with a text layer that differs from the one it was trained with.
+/// The record is `model.json` in the run folder. It holds fingerprints of the base's weights and of its tokenizer and
+/// template, so that what was learned is never put on a model, or run with a text layer, that it was not trained with.
 public struct TunedModel: Codable, Sendable, Equatable {
   /// The path of the base model, absolute.
   public var base: String
@@ -14,22 +14,25 @@ public struct TunedModel: Codable, Sendable, Equatable {
   public var method: String
   /// Of tokenizer, template and special tokens of the base.
   public var fingerprint: TextFingerprint
+  /// Of the base's weights; nil in records of versions that kept none.
+  public var weights: String?
   /// The run folder; not part of the record.
   public var folder: String = ""
 
   private enum CodingKeys: String, CodingKey {
-    case base, baseName = "base_name", method, fingerprint
+    case base, baseName = "base_name", method, fingerprint, weights
   }
 
   /// The record's file name; a folder that holds one is a run folder.
   public static let recordName = "model.json"
 
   /// A record to write into a run folder.
-  public init(base: String, baseName: String, method: String, fingerprint: TextFingerprint) {
+  public init(base: String, baseName: String, method: String, fingerprint: TextFingerprint, weights: String? = nil) {
     self.base = base
     self.baseName = baseName
     self.method = method
     self.fingerprint = fingerprint
+    self.weights = weights
   }
 
   /// The record in the folder at `path`; nil when the folder has none.
@@ -55,6 +58,12 @@ public struct TunedModel: Codable, Sendable, Equatable {
     return nil
   }
 
+  /// - Throws: `RunError` when `model` is not the base that this was trained on, or has another text layer.
+  func requireBase(_ model: ChatModel) throws {
+    try BaseCheck.require(weights, in: model, learned: folder, trainedOn: baseName, path: base)
+    try model.fingerprint.require(fingerprint, of: folder, base: baseName)
+  }
+
   /// Loads the base and puts what was learned on top.
   ///
   /// - Throws: `RunError` when the run has no checkpoint yet, its base has gone, or the text layer has changed; `RoomError`.
@@ -68,7 +77,7 @@ public struct TunedModel: Codable, Sendable, Equatable {
         "\(folder): was trained on \(baseName) at \(base), which is not there any more: put it back or pull it again")
     }
     let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool, room: room)
-    try model.fingerprint.require(fingerprint, of: folder, base: baseName)
+    try requireBase(model)
     guard method == "lora" else {
       try model.engine.readParameters(from: checkpointPath)
       return ChatModel(

@@ -9,11 +9,13 @@ extension PEFTAdapter {
   ///   - model: The model it belongs to; its names and order of rows decide those in the file.
   ///   - folder: Exists already.
   ///   - baseName: What PEFT shows as the base model; loading does not need it.
+  ///   - metadata: Free text by name for the head of the weights' file; PEFT passes over what it does not know there.
   /// - Throws: `FileError` when a file cannot be written; nothing half-written is left behind.
   public static func write(
-    _ adapter: Adapter, of model: LanguageModel, to folder: String, baseName: String
+    _ adapter: Adapter, of model: LanguageModel, to folder: String, baseName: String,
+    metadata: [String: String] = [:]
   ) throws {
-    var writer = SafetensorsWriter(metadata: ["format": "pt"])
+    var writer = SafetensorsWriter(metadata: metadata.merging(["format": "pt"]) { $1 })
     for (name, tensor) in tensors(adapter, of: model).sorted(by: { $0.key < $1.key }) {
       writer.add(OutgoingTensor(name: name, values: tensor.values, shape: tensor.shape))
     }

@@ -53,6 +53,13 @@ public enum PEFTAdapter {
       rank: rank, alpha: Float(alpha), dropout: Float(dropout), isRankStabilised: isStabilised)
   }
 
+  /// The free text in the head of the weights' file of the adapter at `path`, by name.
+  ///
+  /// - Throws: `CheckpointError` when the file is missing or damaged.
+  public static func metadata(_ path: String) throws(CheckpointError) -> [String: String] {
+    try SafetensorsFile(path: path + "/" + weightsName).metadata
+  }
+
   /// Loads the adapter in the folder at `path` for `model`.
   ///
   /// - Throws: `CheckpointError` naming the tensor when the adapter is damaged or was made for another model.

@@ -79,7 +79,10 @@ extension Pass {
   /// Makes room in the caches; called once before the layers run.
   func prepareCaches() {
     guard case .cached(let runs) = layout else { return }
-    for run in runs { run.sequence.cache.prepare(adding: run.rows.count) }
+    for run in runs {
+      let isReserved = run.sequence.cache.reserve(adding: run.rows.count)
+      precondition(isReserved, "no pages left for \(run.rows.count) positions of a sequence")
+    }
     // The layers neither move nor replace pages, so one list serves them all.
     unsafe pageAddresses = runs.flatMap { unsafe $0.sequence.cache.addresses }
   }
@@ -102,11 +105,12 @@ extension Pass {
         unsafe (y.data + row * width).update(
           from: x.data + row * x.columns + part * width, count: width)
       }
-      record(y, inputs: [x]) { dy in
-        let dx = x.gradientForAdding()
-        for row in 0..<x.rows {
+      guard tape != nil else { return y }
+      record(y, inputs: [x]) { [slot = x.slot] dy in
+        let dx = slot.forAdding()
+        for row in 0..<dx.rows {
           unsafe hearth_add_scaled(
-            nil, dx.data + row * x.columns + part * width, dy.data + row * width, 1, width)
+            nil, dx.data + row * dx.columns + part * width, dy.data + row * width, 1, width)
         }
       }
       return y

@@ -48,7 +48,7 @@ extension Pass {
         }
       }
     }
-    if let gradient, let tape { tape.record { hidden.gradient = gradient } }
+    if let gradient, let tape { tape.record { [slot = hidden.slot] in slot.gradient = gradient } }
     return losses
   }
 

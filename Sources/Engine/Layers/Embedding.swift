@@ -27,11 +27,12 @@ extension Pass {
       precondition(row >= 0 && row < x.rows, "row \(row) of \(x.rows)")
       unsafe (y.data + target * x.columns).update(from: x.data + row * x.columns, count: x.columns)
     }
-    record(y, inputs: [x]) { dy in
-      let dx = x.gradientForAdding()
+    guard tape != nil else { return y }
+    record(y, inputs: [x]) { [slot = x.slot] dy in
+      let dx = slot.forAdding()
       for (target, row) in rows.enumerated() {
         unsafe hearth_add_scaled(
-          nil, dx.data + row * x.columns, dy.data + target * x.columns, 1, x.columns)
+          nil, dx.data + row * dx.columns, dy.data + target * dx.columns, 1, dx.columns)
       }
     }
     return y

@@ -46,7 +46,7 @@ extension Pass {
     let copies = x.rows <= HEARTH_REPEATED_TOKENS ? pool.threadCount : 1
     let floats = (hearth_activation_bytes(x.columns, terms) * x.rows * copies + 3) / 4
     let activations = unsafe workspace.take(floats)
-    defer { unsafe workspace.give(activations, floats) }
+    defer { unsafe workspace.give(activations) }
     var input = unsafe input
     let matrices = unsafe linears.map { unsafe $0.weight.packed }
     let outputs = unsafe ys.map { unsafe Optional($0.data) }

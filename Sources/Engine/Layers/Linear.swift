@@ -65,7 +65,7 @@ extension Pass {
     let bytes = hearth_activation_bytes(x.columns, terms) * x.rows
     let floats = (bytes + 3) / 4
     let activations = unsafe workspace.take(floats)
-    defer { unsafe workspace.give(activations, floats) }
+    defer { unsafe workspace.give(activations) }
     unsafe hearth_quantize_activations(pool.pointer, activations, x.data, x.columns, x.rows, x.columns, terms)
     let matrices = unsafe linears.map { unsafe $0.weight.packed }
     let outputs = unsafe ys.map { unsafe Optional($0.data) }
@@ -99,16 +99,18 @@ extension Pass {
   private func recordProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {
     // An adapter's output needs y's gradient even when nothing else upstream trains.
     let adapted = adapters.contains { $0.adapter.pairs[ObjectIdentifier(linear)] != nil }
+    guard tape != nil else { return }
+    let (slot, source, rows) = (x.slot, linear.weight.isTrainable ? x.remembered : nil, x.rows)
     record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) { [pool, workspace] dy in
-      if x.requiresGradient {
-        let (dx, accumulate) = x.gradientForWriting()
+      if slot.isRequired {
+        let (dx, accumulate) = slot.forWriting()
         unsafe linear.weight.withFloat32(workspace, pool) { weight in
           unsafe hearth_sgemm(
-            pool.pointer, false, false, x.rows, linear.inputs, linear.outputs, dy.data, dy.columns, weight,
+            pool.pointer, false, false, rows, linear.inputs, linear.outputs, dy.data, dy.columns, weight,
             linear.inputs, dx.data, dx.columns, accumulate)
         }
       }
-      if linear.weight.isTrainable, let gradient = unsafe linear.weight.gradient {
+      if let x = source?.value, let gradient = unsafe linear.weight.gradient {
         unsafe hearth_sgemm(
           pool.pointer, true, false, linear.outputs, linear.inputs, x.rows, dy.data, dy.columns, x.data,
           x.columns, gradient, linear.inputs, true)

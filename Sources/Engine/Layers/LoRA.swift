@@ -48,22 +48,17 @@ extension Pass {
   func addLowRank(_ pair: LowRankPair, _ segment: AdapterSegment, _ x: Tensor, _ y: Tensor) {
     let (rows, first, rank) = (segment.rows.count, segment.rows.lowerBound, pair.rank)
     let (pool, workspace) = (pool, workspace)
-    var input = unsafe UnsafePointer(x.data + first * x.columns)
-    var dropped: Tensor?
-    var stream: UInt64 = 0
-    if let dropout, pair.dropout > 0 {
-      stream = dropout.next()
-      let copy = tensor(rows, x.columns)
-      unsafe copy.data.update(from: input, count: copy.count)
-      unsafe hearth_dropout(pool.pointer, copy.data, copy.count, pair.dropout, dropout.seed, stream)
-      unsafe input = UnsafePointer(copy.data)
-      dropped = copy
-    }
+    let stream = pair.dropout > 0 ? dropout?.next() : nil
     let u = tensor(rows, rank)
-    unsafe pair.down.withFloat32(workspace, pool) { a in
-      unsafe hearth_sgemm(
-        pool.pointer, false, true, rows, rank, x.columns, input, x.columns, a, x.columns, u.data, rank,
-        false)
+    do {
+      // Dropped once more when the gradient is due: the counter drops the same, so no copy is kept.
+      let dropped = stream.map { drop(x, segment, pair.dropout, $0) }
+      let input = unsafe UnsafePointer(dropped?.data ?? x.data + first * x.columns)
+      unsafe pair.down.withFloat32(workspace, pool) { a in
+        unsafe hearth_sgemm(
+          pool.pointer, false, true, rows, rank, x.columns, input, x.columns, a, x.columns, u.data, rank,
+          false)
+      }
     }
     scaleInPlace(u, pair.scale)
     unsafe pair.up.withFloat32(workspace, pool) { b in
@@ -74,46 +69,55 @@ extension Pass {
     guard let tape else { return }
     precondition(rows == y.rows, "a pass that trains has one adapter for all its rows")
     let seed = dropout?.seed ?? 0
+    let (slot, output, columns, width) = (x.slot, y.slot, x.columns, y.columns)
+    let source = pair.down.isTrainable ? x.remembered : nil
     // Recorded after the product, so it runs before it, while y's gradient is still there.
     tape.record {
-      guard let dy = y.gradient else { return }
-      let source = dropped ?? x
+      guard let dy = output.gradient else { return }
       let du = Tensor(rows, rank, in: workspace)
       unsafe pair.up.withFloat32(workspace, pool) { b in
         unsafe hearth_sgemm(
-          pool.pointer, false, false, rows, rank, y.columns, dy.data, y.columns, b, rank, du.data, rank,
+          pool.pointer, false, false, rows, rank, width, dy.data, width, b, rank, du.data, rank,
           false)
       }
       self.scaleInPlace(du, pair.scale)
       if pair.up.isTrainable, let gradient = unsafe pair.up.gradient {
         unsafe hearth_sgemm(
-          pool.pointer, true, false, y.columns, rank, rows, dy.data, y.columns, u.data, rank, gradient,
+          pool.pointer, true, false, width, rank, rows, dy.data, width, u.data, rank, gradient,
           rank, true)
       }
-      if pair.down.isTrainable, let gradient = unsafe pair.down.gradient {
+      if let source, let gradient = unsafe pair.down.gradient {
+        let x = source.value
+        let dropped = stream.map { self.drop(x, segment, pair.dropout, $0) }
         unsafe hearth_sgemm(
-          pool.pointer, true, false, rank, x.columns, rows, du.data, rank, source.data, x.columns,
-          gradient, x.columns, true)
+          pool.pointer, true, false, rank, columns, rows, du.data, rank, (dropped ?? x).data, columns,
+          gradient, columns, true)
       }
-      guard x.requiresGradient else { return }
+      guard slot.isRequired else { return }
       unsafe pair.down.withFloat32(workspace, pool) { a in
-        if dropped == nil {
-          let (dx, accumulate) = x.gradientForWriting()
+        if let stream {
+          let through = Tensor(rows, columns, in: workspace)
           unsafe hearth_sgemm(
-            pool.pointer, false, false, rows, x.columns, rank, du.data, rank, a, x.columns, dx.data,
-            x.columns, accumulate)
-        } else {
-          let through = Tensor(rows, x.columns, in: workspace)
-          unsafe hearth_sgemm(
-            pool.pointer, false, false, rows, x.columns, rank, du.data, rank, a, x.columns,
-            through.data, x.columns, false)
+            pool.pointer, false, false, rows, columns, rank, du.data, rank, a, columns, through.data, columns, false)
           unsafe hearth_dropout(
             pool.pointer, through.data, through.count, pair.dropout, seed, stream)
           unsafe hearth_add_scaled(
-            pool.pointer, x.gradientForAdding().data, through.data, 1, through.count)
+            pool.pointer, slot.forAdding().data, through.data, 1, through.count)
+        } else {
+          let (dx, accumulate) = slot.forWriting()
+          unsafe hearth_sgemm(
+            pool.pointer, false, false, rows, columns, rank, du.data, rank, a, columns, dx.data, columns, accumulate)
         }
       }
     }
+  }
+
+  /// The adapter's rows of `x` after dropout.
+  private func drop(_ x: Tensor, _ segment: AdapterSegment, _ probability: Float, _ stream: UInt64) -> Tensor {
+    let copy = tensor(segment.rows.count, x.columns)
+    unsafe copy.data.update(from: x.data + segment.rows.lowerBound * x.columns, count: copy.count)
+    unsafe hearth_dropout(pool.pointer, copy.data, copy.count, probability, dropout?.seed ?? 0, stream)
+    return copy
   }
 
   private func scaleInPlace(_ x: Tensor, _ scale: Float) {

@@ -121,11 +121,13 @@ public final class Pass {
         || parameters.contains(where: { $0?.isTrainable == true })
     else { return }
     output.requiresGradient = true
+    // The values of the output are not needed here; what needs them holds them itself.
+    let slot = output.slot
     tape.record {
       // An output that nothing downstream used has no gradient, so neither have its inputs.
-      guard let gradient = output.gradient else { return }
+      guard let gradient = slot.gradient else { return }
       backward(gradient)
-      output.gradient = nil
+      slot.gradient = nil
     }
   }
 }

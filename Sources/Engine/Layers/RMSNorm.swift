@@ -18,13 +18,19 @@ extension Pass {
   ///     dx = r · (w·dy − x̂ · mean_i(w·dy·x̂))      x̂ = r·x
   ///     dw = Σ_t dy · x̂
   func norm(_ x: Tensor, _ norm: RMSNorm) -> Tensor {
-    let (y, width) = (tensor(x.rows, x.columns), norm.weight.columns)
+    let width = norm.weight.columns
     precondition(x.columns == width, "\(norm.weight.name.gguf): \(x.columns) columns in")
     let reciprocal = tensor(x.rows, 1)
-    unsafe norm.weight.withFloat32(workspace, pool) {
-      unsafe hearth_rms_norm(
-        pool.pointer, y.data, reciprocal.data, x.data, $0, x.rows, width, norm.epsilon)
+    let compute = { [pool, workspace] in
+      let y = Tensor(x.rows, width, in: workspace)
+      unsafe norm.weight.withFloat32(workspace, pool) {
+        unsafe hearth_rms_norm(
+          pool.pointer, y.data, reciprocal.data, x.data, $0, x.rows, width, norm.epsilon)
+      }
+      return y
     }
+    let y = compute()
+    if tape != nil { y.recipe = Remembered(computing: compute) }
     record(y, inputs: [x], parameters: [norm.weight]) { [pool, workspace] dy in
       let dx = x.requiresGradient ? x.gradientForAdding() : nil
       let dw = unsafe norm.weight.isTrainable ? norm.weight.gradient : nil

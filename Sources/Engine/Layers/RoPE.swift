@@ -83,8 +83,9 @@ extension Pass {
   func rope(_ x: Tensor, _ rope: RoPE) -> Tensor {
     turn(x, rope, inverse: false)
     guard let tape, x.requiresGradient else { return x }
+    let slot = x.slot
     tape.record { [self] in
-      if let gradient = x.gradient { turn(gradient, rope, inverse: true) }
+      if let gradient = slot.gradient { turn(gradient, rope, inverse: true) }
     }
     return x
   }

@@ -14,6 +14,10 @@ public final class LanguageModel {
   public let parameters: [Parameter]
   /// Every linear map inside the blocks.
   let linears: [Linear]
+  /// Counts changes of weights and adapters by training; keys and values computed before a change are void.
+  var revision = 0
+  /// For sequences outside of any `PrefixCache`, without a limit.
+  private lazy var pages = PagePool(cacheShape, limit: .max)
 
   /// Loads a checkpoint whose family Hearth knows.
   ///
@@ -70,13 +74,17 @@ public final class LanguageModel {
   /// Numbers in all parameters together.
   public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
-  /// An empty sequence, to be continued by passes.
-  func sequence(adapter: Adapter?) -> TokenSequence {
+  /// How keys and values are cached.
+  var cacheShape: CacheShape {
     let shape = architecture.shape
-    let cache = CacheShape(
+    return CacheShape(
       layerCount: shape.layerCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth,
       isHalf: precision == .serving)
-    return TokenSequence(cache: KVCache(shape: cache), adapter: adapter)
+  }
+
+  /// An empty sequence, to be continued by passes; its pages are limited by memory only.
+  func sequence(adapter: Adapter?) -> TokenSequence {
+    TokenSequence(cache: KVCache(pages), adapter: adapter, revision: revision)
   }
 
   /// Continues sequences by some tokens each; their caches grow.
@@ -84,6 +92,14 @@ public final class LanguageModel {
   /// - Parameter inputs: For each sequence its new tokens, at least one, and whether the logits after the last of them are wanted.
   /// - Returns: Logits, `[vocabulary]` for each sequence that wanted them, in order.
   func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
+    step(inputs.map { ($0.sequence, $0.tokens, $0.wantsLogits ? 1 : 0) })
+  }
+
+  /// Continues sequences by some tokens each; their caches grow. Where the pages are of a limited pool, they are reserved before.
+  ///
+  /// - Parameter inputs: For each sequence its new tokens, at least one, and after how many of them, the last ones, logits are wanted.
+  /// - Returns: Logits, `[vocabulary]` for each place where they were wanted, in order.
+  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], logitCount: Int)]) -> [[Float]] {
     let pass = Pass(
       continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
       precision: precision)
@@ -94,7 +110,7 @@ public final class LanguageModel {
     var (wanted, row): ([Int], Int) = ([], 0)
     for input in inputs {
       row += input.tokens.count
-      if input.wantsLogits { wanted.append(row - 1) }
+      wanted += row - input.logitCount..<row
     }
     guard !wanted.isEmpty else { return [] }
     let logits = headLogits(pass, pass.select(wanted, of: hidden))

@@ -103,6 +103,8 @@ public final class Parameter {
     } else {
       unsafe dequantise(into: values, pool)
     }
+    // The file's copy is not needed while this one is; what is needed again is read again.
+    stored?.letGo()
     unsafe float32 = values
   }
 
@@ -120,7 +122,7 @@ public final class Parameter {
     if isTransposed { holdFloat32(pool) }
     if let float32 = unsafe float32 { return unsafe body(float32) }
     let scratch = unsafe workspace.take(count)
-    defer { unsafe workspace.give(scratch, count) }
+    defer { unsafe workspace.give(scratch) }
     unsafe dequantise(into: scratch, pool)
     return unsafe body(scratch)
   }

@@ -13,10 +13,10 @@ public final class Tensor {
   let data: UnsafeMutablePointer<Float>
   private let workspace: Workspace
 
-  /// Whether anything that trains lies upstream, so that `backward` has to come through here.
-  var requiresGradient = false
-  /// ∂loss/∂self, `[rows, columns]`, once something downstream has added to it.
-  var gradient: Tensor?
+  /// Where its gradient is gathered; there is one only if somebody asked.
+  private(set) lazy var slot = GradientSlot(rows, columns, in: workspace)
+  /// How to compute it again, for outputs that are not worth keeping; set by the operation that made it.
+  var recipe: Remembered?
 
   init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
     self.rows = rows
@@ -25,7 +25,7 @@ public final class Tensor {
     unsafe data = workspace.take(rows * columns)
   }
 
-  deinit { unsafe workspace.give(data, rows * columns) }
+  deinit { unsafe workspace.give(data) }
 
   var count: Int { rows * columns }
 
@@ -36,22 +36,23 @@ public final class Tensor {
     unsafe data.update(from: other.data, count: count)
   }
 
-  /// The gradient to add to, zero at first.
-  func gradientForAdding() -> Tensor {
-    if let gradient { return gradient }
-    let zero = Tensor(rows, columns, in: workspace)
-    zero.fill(0)
-    gradient = zero
-    return zero
+  /// What a backward step that reads this tensor's values has to hold.
+  var remembered: Remembered { recipe ?? Remembered(self) }
+
+  /// Whether anything that trains lies upstream, so that `backward` has to come through here.
+  var requiresGradient: Bool {
+    get { slot.isRequired }
+    set { slot.isRequired = newValue }
   }
 
-  /// The gradient for a kernel that can either overwrite or add: its buffer, and whether it holds something.
-  func gradientForWriting() -> (tensor: Tensor, accumulate: Bool) {
-    if let gradient { return (gradient, true) }
-    let fresh = Tensor(rows, columns, in: workspace)
-    gradient = fresh
-    return (fresh, false)
+  /// ∂loss/∂self, `[rows, columns]`, once something downstream has added to it.
+  var gradient: Tensor? {
+    get { slot.gradient }
+    set { slot.gradient = newValue }
   }
+
+  /// The gradient to add to, zero at first.
+  func gradientForAdding() -> Tensor { slot.forAdding() }
 
   /// The elements, row by row.
   public var values: [Float] { unsafe Array(UnsafeBufferPointer(start: data, count: count)) }

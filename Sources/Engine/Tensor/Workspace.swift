@@ -2,12 +2,22 @@ internal import Glibc
 
 /// Buffers for activations, reused as tensors die.
 ///
-/// After the first step of a loop, a step allocates nothing: its tensors find the buffers that the last
-/// step's tensors gave back. Not thread-safe; a workspace belongs to the executor of its model.
+/// After the first step of a loop, a step allocates nothing: its tensors find the buffers that the last step's tensors
+/// gave back. Steps of other sizes use those buffers too where they fit, and buffers that lie idle are given up before new
+/// ones are made, so that no more is held than some step had in use at once. Not thread-safe; a workspace belongs to the executor
+/// of its model.
 @safe
 public final class Workspace {
+  /// Before each buffer, aligned like it, lies how many bytes it has with this head.
+  private static let headBytes = 64
+  /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed.
+  private static let pagedBytes = 1 << 20
+
   private var free: [Int: [UnsafeMutablePointer<Float>]] = unsafe [:]
-  private var bytesHeld = 0
+  private(set) var bytesHeld = 0
+  private var bytesInUse = 0
+  /// The most that was ever in use at once.
+  private var mostInUse = 0
 
   /// The most memory this workspace ever held, in bytes.
   public private(set) var peakBytes = 0
@@ -15,40 +25,92 @@ public final class Workspace {
   /// An empty workspace.
   public init() {}
 
-  deinit {
-    unsafe free.values.joined().forEach { unsafe Glibc.free($0) }
-  }
+  deinit { trim() }
 
-  /// Elements in the buffer that serves a request of `count`: requests of similar size share buffers.
+  /// Bytes of the buffer, head included, that serves a request of `count` elements: requests of similar size share buffers.
   static func capacity(_ count: Int) -> Int {
     let granule = max(64, (1 << (Int.bitWidth - 1 - max(1, count).leadingZeroBitCount)) / 8)
-    return (max(1, count) + granule - 1) / granule * granule
+    return headBytes + (max(1, count) + granule - 1) / granule * granule * MemoryLayout<Float>.stride
   }
 
   /// A buffer of at least `count` elements with undefined contents, aligned to a cache line.
   func take(_ count: Int) -> UnsafeMutablePointer<Float> {
-    let capacity = Workspace.capacity(count)
-    if let buffer = unsafe free[capacity]?.popLast() { return unsafe buffer }
-    let bytes = capacity * MemoryLayout<Float>.stride
-    guard let memory = unsafe aligned_alloc(64, bytes) else {
-      preconditionFailure("out of memory: \(bytes) bytes for activations, \(bytesHeld) in use")
+    let bytes = Workspace.capacity(count)
+    let buffer: UnsafeMutablePointer<Float>
+    if let exact = unsafe free[bytes]?.popLast() {
+      unsafe buffer = exact
+    } else if let larger = unsafe popLarger(bytes) {
+      unsafe buffer = larger
+    } else {
+      giveUp(toHold: bytes)
+      unsafe buffer = allocate(bytes)
     }
-    bytesHeld += bytes
-    peakBytes = max(peakBytes, bytesHeld)
-    return unsafe memory.bindMemory(to: Float.self, capacity: capacity)
+    bytesInUse += unsafe Workspace.bytes(of: buffer)
+    mostInUse = max(mostInUse, bytesInUse)
+    return unsafe buffer
   }
 
-  /// Takes back what `take(count)` gave.
-  func give(_ buffer: UnsafeMutablePointer<Float>, _ count: Int) {
-    unsafe free[Workspace.capacity(count), default: []].append(buffer)
+  /// Takes back what `take` gave.
+  func give(_ buffer: UnsafeMutablePointer<Float>) {
+    let bytes = unsafe Workspace.bytes(of: buffer)
+    bytesInUse -= bytes
+    unsafe free[bytes, default: []].append(buffer)
   }
 
   /// Returns unused buffers to the system.
   public func trim() {
-    unsafe free.forEach { capacity, buffers in
-      unsafe buffers.forEach { unsafe Glibc.free($0) }
-      bytesHeld -= unsafe capacity * MemoryLayout<Float>.stride * buffers.count
+    for bytes in sizes {
+      while let buffer = unsafe free[bytes]?.popLast() { unsafe release(buffer, bytes) }
     }
     unsafe free.removeAll()
+  }
+
+  /// The smallest idle buffer that is larger than asked for, but not so large that it is needed elsewhere.
+  private func popLarger(_ bytes: Int) -> UnsafeMutablePointer<Float>? {
+    let best = sizes.filter { unsafe $0 > bytes && 4 * $0 <= 5 * bytes && free[$0]?.isEmpty == false }.min()
+    guard let best else { return nil }
+    return unsafe free[best]?.popLast()
+  }
+
+  /// Releases idle buffers, small ones first, until `bytes` more are no more than was ever in use at once.
+  private func giveUp(toHold bytes: Int) {
+    let limit = max(mostInUse, bytesInUse + bytes)
+    guard bytesHeld + bytes > limit else { return }
+    for size in sizes.sorted() {
+      while bytesHeld + bytes > limit, let buffer = unsafe free[size]?.popLast() { unsafe release(buffer, size) }
+    }
+  }
+
+  /// The sizes of buffers there have been, in bytes.
+  private var sizes: [Int] { unsafe Array(free.keys) }
+
+  // MARK: Memory
+
+  private static func bytes(of buffer: UnsafeMutablePointer<Float>) -> Int {
+    unsafe UnsafeRawPointer(buffer).load(fromByteOffset: -headBytes, as: Int.self)
+  }
+
+  private func allocate(_ bytes: Int) -> UnsafeMutablePointer<Float> {
+    let memory: UnsafeMutableRawPointer?
+    if bytes >= Workspace.pagedBytes {
+      let pages = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      unsafe memory = pages == MAP_FAILED ? nil : pages
+    } else {
+      unsafe memory = aligned_alloc(64, bytes)
+    }
+    guard let memory = unsafe memory else {
+      preconditionFailure("out of memory: \(bytes) bytes for activations, \(bytesHeld) in use")
+    }
+    bytesHeld += bytes
+    peakBytes = max(peakBytes, bytesHeld)
+    unsafe memory.storeBytes(of: bytes, as: Int.self)
+    let start = unsafe memory + Workspace.headBytes
+    return unsafe start.bindMemory(to: Float.self, capacity: (bytes - Workspace.headBytes) / 4)
+  }
+
+  private func release(_ buffer: UnsafeMutablePointer<Float>, _ bytes: Int) {
+    let memory = unsafe UnsafeMutableRawPointer(buffer) - Workspace.headBytes
+    if bytes >= Workspace.pagedBytes { unsafe munmap(memory, bytes) } else { unsafe Glibc.free(memory) }
+    bytesHeld -= bytes
   }
 }

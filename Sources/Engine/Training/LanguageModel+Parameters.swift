@@ -35,5 +35,6 @@ extension LanguageModel {
       values.append(try tensor.float32Values())
     }
     for (parameter, values) in zip(parameters, values) { parameter.setValues(values) }
+    revision += 1
   }
 }

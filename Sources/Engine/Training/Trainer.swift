@@ -108,6 +108,7 @@ public final class Trainer {
       scale = min(1, settings.maximumGradientNorm / (norm + 1e-6))
     }
     optimizer.step(learningRate: learningRate, gradientScale: Float(scale), model.pool)
+    model.revision += 1
     return StepResult(loss: loss, gradientNorm: norm, supervisedTokens: supervised, tokens: tokens)
   }
 }

@@ -13,11 +13,6 @@ extension GGUFVocabulary {
     var definition = try json.definition()
     let configuration = try TokenizerConfiguration(folder: folder)
     try definition.apply(configuration)
-    guard let pre = KnownPatterns.ggufName(of: definition) else {
-      throw TokenizerError(
-        source: url.path, place: "pre_tokenizer", problem: "cuts text in a way that GGUF has no name for",
-        advice: "export as safetensors instead")
-    }
     let highest = max(definition.vocabulary.count - 1, Int(definition.addedTokens.map(\.id).max() ?? -1))
     guard highest < count else {
       throw TokenizerError(
@@ -29,6 +24,15 @@ extension GGUFVocabulary {
     for token in definition.addedTokens {
       tokens[Int(token.id)] = token.content
       types[Int(token.id)] = token.isSpecial ? GGUFTokenType.control : GGUFTokenType.userDefined
+    }
+    if definition.isOfCharacters {
+      self = try Self.sentencePiece(definition, merges: json.mergeTexts(), tokens: tokens, types: types)
+      return
+    }
+    guard let pre = KnownPatterns.ggufName(of: definition) else {
+      throw TokenizerError(
+        source: url.path, place: "pre_tokenizer", problem: "cuts text in a way that GGUF has no name for",
+        advice: "export as safetensors instead")
     }
     let special = definition.specialTokens
     self.init(
@@ -59,9 +63,11 @@ extension GGUFVocabulary {
 /// Kinds of token in a GGUF vocabulary. llama.cpp, `enum llama_token_type`.
 enum GGUFTokenType {
   static let normal: Int32 = 1
+  static let unknown: Int32 = 2
   static let control: Int32 = 3
   static let userDefined: Int32 = 4
   static let unused: Int32 = 5
+  static let byte: Int32 = 6
 }
 
 extension KnownPatterns {

@@ -4,24 +4,38 @@ extension GGUFVocabulary {
   /// GGUF stores only the name of how text is cut; the steps behind it are written out, such as the digits that SmolLM2 takes one by
   /// one, so that `tokenizers` gives the same ids.
   ///
-  /// - Throws: `TokenizerError` when the vocabulary is not byte-level BPE or its name is unknown.
+  /// - Throws: `TokenizerError` when the vocabulary is not BPE or its name is unknown.
   public func tokenizerJSON() throws(TokenizerError) -> String {
     // Reading it checks ids, types and merges, so that what follows may index.
     _ = try Tokenizer(gguf: self)
+    if model == "llama" { return try sentencePieceJSON() }
     guard let recipe = KnownPatterns.recipe(ggufName: pre ?? "gpt-2") else {
       throw TokenizerError(source: "GGUF vocabulary", place: "tokenizer.ggml.pre", problem: "unknown pre-tokenizer")
     }
+    return document(
+      normalizer: recipe.normalizer == .composed ? #"{"type": "NFC"}"# : "null",
+      preTokenizer: Self.preTokenizer(recipe.steps),
+      postProcessor: postProcessor(addsBeginning: recipe.addsBeginning) ?? Self.byteLevel(usesPattern: true),
+      decoder: Self.byteLevel(usesPattern: true), unknown: nil, fallsBackToBytes: false,
+      ignoresMerges: recipe.ignoresMerges, merges: merges)
+  }
+
+  /// The file from its parts, each as JSON.
+  func document(
+    normalizer: String, preTokenizer: String, postProcessor: String, decoder: String, unknown: String?,
+    fallsBackToBytes: Bool, ignoresMerges: Bool, merges: [String]
+  ) -> String {
     let added = addedIDs
     let inVocabulary = vocabularyIDs(added: added)
     var text = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n  \"added_tokens\": ["
     text += lines(added) { addedToken($0) }
-    text += "],\n  \"normalizer\": \(recipe.normalizer == .composed ? #"{"type": "NFC"}"# : "null")"
-    text += ",\n  \"pre_tokenizer\": \(Self.preTokenizer(recipe.steps))"
-    text += ",\n  \"post_processor\": \(postProcessor(recipe))"
-    text += ",\n  \"decoder\": \(Self.byteLevel(usesPattern: true))"
-    text += ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
-    text += "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
-    text += "    \"byte_fallback\": false,\n    \"ignore_merges\": \(recipe.ignoresMerges),\n    \"vocab\": {"
+    text += "],\n  \"normalizer\": \(normalizer),\n  \"pre_tokenizer\": \(preTokenizer)"
+    text += ",\n  \"post_processor\": \(postProcessor),\n  \"decoder\": \(decoder)"
+    text += ",\n  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n"
+    text += "    \"unk_token\": \(unknown.map { Self.quoted($0) } ?? "null"),\n"
+    text += "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n"
+    text += "    \"fuse_unk\": \(unknown != nil),\n"
+    text += "    \"byte_fallback\": \(fallsBackToBytes),\n    \"ignore_merges\": \(ignoresMerges),\n    \"vocab\": {"
     text += lines(inVocabulary) { "\(Self.quoted(tokens[$0])): \($0)" }
     text += "},\n    \"merges\": ["
     text += lines(merges.indices) { Self.quoted(merges[$0]) }
@@ -31,18 +45,25 @@ extension GGUFVocabulary {
   // MARK: Tokens
 
   /// The ids of tokens that are looked for in the text itself.
+  ///
+  /// Of a SentencePiece vocabulary the unknown token too.
   public var addedIDs: [Int] {
     guard let tokenTypes else {
-      return Set([beginningOfSequence, endOfSequence, padding, unknown].compactMap { $0 } + endOfTurn).sorted().map(
-        Int.init)
+      let known = model == "llama" ? withDefaultTokens() : self
+      return Set(
+        [known.beginningOfSequence, known.endOfSequence, padding, known.unknown].compactMap { $0 } + endOfTurn
+      ).sorted().map(Int.init)
     }
     return tokenTypes.indices.filter { isAdded(tokenTypes[$0]) }
   }
 
-  private func isAdded(_ type: Int32) -> Bool { type == GGUFTokenType.control || type == GGUFTokenType.userDefined }
+  private func isAdded(_ type: Int32) -> Bool {
+    type == GGUFTokenType.control || type == GGUFTokenType.userDefined
+      || (type == GGUFTokenType.unknown && model == "llama")
+  }
 
   /// Whether an added token steers the model rather than being text.
-  public func isSpecial(_ id: Int) -> Bool { tokenTypes.map { $0[id] == GGUFTokenType.control } ?? true }
+  public func isSpecial(_ id: Int) -> Bool { tokenTypes.map { $0[id] != GGUFTokenType.userDefined } ?? true }
 
   /// Which ids stand in the model's vocabulary.
   ///
@@ -75,7 +96,7 @@ extension GGUFVocabulary {
       case .gpt2: usesPattern = true
       case .llama3(let count): parts.append(split(KnownPatterns.llama3Expression(digitCount: count)))
       case .numbers(let count): parts.append(split(count == Int.max ? #"\p{N}+"# : #"\p{N}{1,\#(count)}"#))
-      case .prefixSpace: break
+      case .prefixSpace, .firstPrefixSpace, .spaces: break
       }
     }
     parts.append(byteLevel(usesPattern: usesPattern))
@@ -91,11 +112,11 @@ extension GGUFVocabulary {
     #"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": \#(usesPattern)}"#
   }
 
-  /// What stands before and after a text.
-  private func postProcessor(_ recipe: KnownPatterns.Recipe) -> String {
-    let prefix = (addBeginningOfSequence ?? recipe.addsBeginning) ? beginningOfSequence : nil
+  /// What stands before and after a text; nil when nothing does.
+  func postProcessor(addsBeginning: Bool) -> String? {
+    let prefix = (addBeginningOfSequence ?? addsBeginning) ? beginningOfSequence : nil
     let suffix = addEndOfSequence == true ? endOfSequence : nil
-    guard prefix != nil || suffix != nil else { return Self.byteLevel(usesPattern: true) }
+    guard prefix != nil || suffix != nil else { return nil }
     func sequence(_ name: String, _ type: Int) -> [String] {
       let token = { (id: Int32) in
         #"{"SpecialToken": {"id": \#(Self.quoted(tokens[Int(id)])), "type_id": \#(type)}}"#

@@ -25,7 +25,7 @@ extension TokenizerJSON {
     guard let field = try root.optional("pre_tokenizer") else {
       throw root.fault(
         "pre_tokenizer is missing, so the model is not byte-level",
-        advice: "Hearth reads byte-level BPE")
+        advice: "Hearth reads BPE, byte-level or SentencePiece's")
     }
     var steps: [PreTokenizer.Step] = []
     var isByteLevel = false
@@ -53,7 +53,7 @@ extension TokenizerJSON {
     }
     guard isByteLevel else {
       throw field.fault(
-        "expected ByteLevel at the end", advice: "Hearth reads byte-level BPE")
+        "expected ByteLevel at the end", advice: "Hearth reads BPE, byte-level or SentencePiece's")
     }
     return steps
   }

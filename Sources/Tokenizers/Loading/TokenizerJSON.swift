@@ -1,4 +1,4 @@
-/// Reads Hugging Face's `tokenizer.json`: a byte-level BPE model and the steps around it.
+/// Reads Hugging Face's `tokenizer.json`: a BPE model, byte-level or SentencePiece's, and the steps around it.
 ///
 /// A setting that is not understood is an error: passing over it would change the ids unnoticed.
 struct TokenizerJSON {
@@ -22,12 +22,17 @@ struct TokenizerJSON {
     let type = try model.optional("type")?.string() ?? "BPE"
     guard type == "BPE" else {
       throw try model.required("type").fault(
-        "the model \(type) is not supported", advice: "Hearth reads byte-level BPE")
+        "the model \(type) is not supported", advice: "Hearth reads BPE, byte-level or SentencePiece's")
     }
-    try checkDecoder()
-    var definition = TokenizerDefinition(
-      source: root.source, vocabulary: [], steps: try preTokenizerSteps())
-    definition.normalizer = try normalizer()
+    var definition = TokenizerDefinition(source: root.source, vocabulary: [], steps: [])
+    definition.isOfCharacters = try isOfCharacters(model)
+    if definition.isOfCharacters {
+      try readSpaces(into: &definition)
+    } else {
+      try checkDecoder()
+      definition.steps = try preTokenizerSteps()
+      definition.normalizer = try normalizer()
+    }
     try readModel(model, into: &definition)
     definition.addedTokens = try addedTokens(definition)
     try readPostProcessor(into: &definition)
@@ -52,10 +57,11 @@ struct TokenizerJSON {
     }
     for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
       if let affix = try model.optional(key), try affix.string() != "" {
-        throw affix.fault("not supported in a byte-level model")
+        throw affix.fault("not supported")
       }
     }
-    if try model.boolean("byte_fallback", or: false) {
+    definition.fallsBackToBytes = try model.boolean("byte_fallback", or: false)
+    if definition.fallsBackToBytes, !definition.isOfCharacters {
       throw try model.required("byte_fallback").fault("not supported in a byte-level model")
     }
     definition.fusesUnknown = try model.boolean("fuse_unk", or: false)
@@ -69,6 +75,12 @@ struct TokenizerJSON {
         throw unknown.fault("\"\(content)\" is not in the vocabulary")
       }
       definition.specialTokens.unknown = definition.unknown
+    }
+    // Words are short and many of them tokens, so cutting where no merge crosses makes encoding quick.
+    if definition.isOfCharacters, definition.steps.allSatisfy({ $0 != .spaces(each: true) }),
+      !definition.ignoresMerges, definition.mayCutBeforeSpaces()
+    {
+      definition.steps.append(.spaces(each: false))
     }
   }
 
@@ -108,7 +120,9 @@ struct TokenizerJSON {
     for (rank, merge) in merges.enumerated() {
       let parts: [Substring]
       switch merge {
-      case .string(let text): parts = text.split(separator: " ", omittingEmptySubsequences: false)
+      // By code points: a space and a combining mark after it are one `Character`.
+      case .string(let text):
+        parts = text.unicodeScalars.split(separator: " ", omittingEmptySubsequences: false).map { Substring($0) }
       case .array(let pair):
         parts = pair.compactMap { if case .string(let text) = $0 { Substring(text) } else { nil } }
       default: parts = []

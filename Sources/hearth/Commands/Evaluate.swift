@@ -33,7 +33,7 @@ struct Evaluate: ParsableCommand {
     if let report {
       try comparison.writeReport(to: report, result.detail, against: other?.detail)
     }
-    if json { return JSONOutput.write(comparison) }
+    if json { return try JSONOutput.write(comparison) }
     show(comparison)
     for (index, sample) in result.detail.samples.prefix(samples).enumerated() {
       print("\nQ: \(sample.question)")

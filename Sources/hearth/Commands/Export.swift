@@ -45,8 +45,8 @@ struct Export: ParsableCommand {
   func run() throws {
     let exporter = Exporter(try ModelStore().locate(model), pool: WorkerPool(threadCount: options.threads))
     let result = try exporter.export(format, to: output, type: type, replaces: force, baseName: base)
-    for note in result.notes { FileHandle.standardError.write(Data("hearth: \(note)\n".utf8)) }
-    if json { return JSONOutput.write(result) }
+    for note in result.notes { StandardError.write("hearth: \(note)\n") }
+    if json { return try JSONOutput.write(result) }
     result.show(isBrief: options.quiet)
   }
 }

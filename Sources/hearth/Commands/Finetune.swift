@@ -90,13 +90,12 @@ struct Finetune: ParsableCommand {
     run.isInterrupted = { Interruption.isRequested }
     let progress = TrainingProgress(isQuiet: quiet || json)
     let done = try run.run { event in
-      if json { TrainingEventJSON.write(event) }
+      if json { try TrainingEventJSON.write(event) }
       progress.show(event)
     }
     if let name { try ModelStore().register(run: output, name: name) }
     if Interruption.isRequested, !json {
-      FileHandle.standardError.write(
-        Data("stopped after step \(done.steps); go on with: hearth finetune --output \(output) --resume\n".utf8))
+      StandardError.write("stopped after step \(done.steps); go on with: hearth finetune --output \(output) --resume\n")
     }
   }
 

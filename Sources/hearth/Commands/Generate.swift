@@ -29,49 +29,79 @@ struct Generate: ParsableCommand {
   func validate() throws {
     if batch < 1 || batch > 256 { throw ValidationError("--batch \(batch): expected 1 to 256") }
     if lines, prompt != nil { throw ValidationError("give either PROMPT or --lines") }
+    if lines, json { throw ValidationError("--json: --lines writes JSON already: drop one of the two") }
+    if !lines, batch > 1 {
+      throw ValidationError("--batch \(batch): goes with --lines; one prompt is answered at once")
+    }
+    if raw, system != nil {
+      throw ValidationError("--system: needs the chat template that --raw leaves out: drop one of the two")
+    }
   }
 
   func run() throws {
-    let started = ContinuousClock.now
-    let opened = try options.open(model)
-    let loadSeconds = (ContinuousClock.now - started).seconds
+    let text = lines ? "" : try promptText()
+    let (opened, loadSeconds) = try Generate.timed { try options.open(model) }
+    var defaults = generation.fields
+    if lines { defaults.system = system }
     let generator = RequestGenerator(
-      model: opened, contextLength: options.context, defaults: generation.fields, loadSeconds: loadSeconds)
+      model: opened, contextLength: options.context, defaults: defaults, loadSeconds: loadSeconds)
     if lines {
-      return try LineProtocol.run(batch: batch, GenerationFields.self) { try generator.answer($0) }
+      return try LineProtocol.run(batch: batch, GenerationFields.self) { requests in
+        generator.answer(requests).map { result in result.map { $0 } }
+      }
     }
 
+    let fields = try request(text, for: opened)
+    if json { return try JSONOutput.write(generator.answer([fields])[0].get()) }
+    if generation.numBeams > 1 {
+      let beams = try generator.answer([fields])[0].get().beams ?? []
+      for beam in beams { print((beams.count > 1 ? String(format: "%8.4f  ", beam.score) : "") + beam.text) }
+      return
+    }
+    var failure: (any Error)?
+    let answer = try generator.stream(fields) { text in
+      do { try StandardOutput.write(text) } catch { failure = error }
+      return failure == nil
+    }
+    if let failure { throw failure }
+    try StandardOutput.write("\n")
+    if options.verbose {
+      StandardError.write(
+        String(
+          format: "%d prompt tokens at %.0f/s, %d answer tokens at %.1f/s, model loaded in %.2f s\n",
+          answer.promptTokenCount, answer.promptTokensPerSecond, answer.tokens.count,
+          answer.completionTokensPerSecond, loadSeconds))
+    }
+  }
+
+  /// The prompt, from the arguments or stdin.
+  private func promptText() throws -> String {
+    let text = try prompt ?? StandardInput.text()
+    if prompt == nil, text.allSatisfy(\.isWhitespace) {
+      throw CommandError(
+        "the prompt on standard input is empty: pipe a text in, or give it as an argument: hearth generate \(model) \"…\""
+      )
+    }
+    return text
+  }
+
+  private func request(_ text: String, for model: ChatModel) throws -> GenerationFields {
     var fields = GenerationFields()
-    let text = prompt ?? String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self)
-    if raw || opened.template == nil {
-      if system != nil { throw ValidationError("--system needs a chat template; drop --raw") }
+    if raw || model.template == nil {
+      if system != nil {
+        throw CommandError("--system: \(model.name) has no chat template to put it in: write it into the prompt")
+      }
       fields.prompt = text
     } else {
       fields.messages =
         (system.map { [ChatMessage(role: "system", content: $0)] } ?? [])
         + [ChatMessage(role: "user", content: text)]
     }
-    if json { return JSONOutput.write(try generator.answer([fields])[0]) }
-    if generation.fields.num_beams ?? 1 > 1 {
-      let result = try generator.answer([fields])[0]
-      for beam in result.beams ?? [] {
-        print((result.beams?.count ?? 1) > 1 ? String(format: "%8.4f  ", beam.score) + beam.text : beam.text)
-      }
-      return
-    }
-    let answer = try generator.stream(fields) { text in
-      FileHandle.standardOutput.write(Data(text.utf8))
-      return true
-    }
-    FileHandle.standardOutput.write(Data("\n".utf8))
-    if options.verbose {
-      FileHandle.standardError.write(
-        Data(
-          String(
-            format: "%d prompt tokens at %.0f/s, %d answer tokens at %.1f/s, model loaded in %.2f s\n",
-            answer.promptTokenCount, answer.promptTokensPerSecond, answer.tokens.count,
-            answer.completionTokensPerSecond, loadSeconds
-          ).utf8))
-    }
+    return fields
+  }
+
+  private static func timed<Value>(_ body: () throws -> Value) rethrows -> (Value, seconds: Double) {
+    let started = ContinuousClock.now
+    return (try body(), (ContinuousClock.now - started).seconds)
   }
 }

@@ -28,7 +28,7 @@ struct Quantize: ParsableCommand {
       try ModelStore().locate(model), precision: options.precision,
       pool: WorkerPool(threadCount: options.threads))
     let report = try quantization.run(type, to: output, measures: measure, replaces: force)
-    if json { return JSONOutput.write(report) }
+    if json { return try JSONOutput.write(report) }
     print(
       "\(report.output)  \(ByteText.of(report.size_bytes)), was \(ByteText.of(report.size_bytes_before))")
     if options.quiet { return }

@@ -72,7 +72,7 @@ struct Score: ParsableCommand {
       content = text ?? ""
     }
     let score = try scorer.score(model.prompt(raw: content), visit: visit)
-    if json { return JSONOutput.write(score) }
+    if json { return try JSONOutput.write(score) }
     if file == nil {
       for (id, logProbability) in zip(score.ids, score.logprobs) {
         let piece = model.tokenizer.piece(of: id).debugDescription

@@ -33,7 +33,7 @@ struct Pull: ParsableCommand {
     defer { progress.end() }
     let manifest = try ModelStore().pull(source, name: name, options: options) { progress.show($0) }
     progress.end()
-    if json { return JSONOutput.write(manifest) }
+    if json { return try JSONOutput.write(manifest) }
     print("\(manifest.name) is ready: hearth chat \(manifest.name)")
   }
 }
@@ -45,7 +45,7 @@ struct List: ParsableCommand {
 
   func run() throws {
     let models = try ModelStore().list()
-    if json { return JSONOutput.write(models) }
+    if json { return try JSONOutput.write(models) }
     if models.isEmpty {
       print("The store is empty. hearth pull fetches the default model, \(ModelCatalog.defaultName).")
     }
@@ -66,7 +66,7 @@ struct Show: ParsableCommand {
 
   func run() throws {
     let facts = try ModelFacts(ModelStore().locate(model))
-    if json { return JSONOutput.write(facts) }
+    if json { return try JSONOutput.write(facts) }
     print(
       """
       name            \(facts.name)

@@ -46,7 +46,7 @@ struct Tokenize: ParsableCommand {
     }
     if lines { return try LineProtocol.run(Input.self, answer) }
 
-    let given = text ?? String(decoding: FileHandle.standardInput.readDataToEndOfFile(), as: UTF8.self)
+    let given = try text ?? StandardInput.text()
     var input = Input()
     if decode {
       input.ids = try given.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { part in
@@ -58,7 +58,7 @@ struct Tokenize: ParsableCommand {
     }
     let result = try answer(input)
     if json {
-      JSONOutput.write(result)
+      try JSONOutput.write(result)
     } else if let pieces = result as? Pieces {
       for (id, piece) in zip(pieces.ids, pieces.pieces) { print("\(id)\t\(piece.debugDescription)") }
     } else if let text = result as? Text {

@@ -30,7 +30,7 @@ struct FineTuningPreview {
     let data = try PreparedData(recipe, for: model)
     let (training, validation) = (data.trainingStatistics, data.validationStatistics)
     if json {
-      return JSONOutput.write(
+      return try JSONOutput.write(
         Summary(
           training_examples: training.exampleCount, validation_examples: validation.exampleCount,
           tokens: training.tokenCount, supervised_tokens: training.supervisedCount,

@@ -105,7 +105,32 @@ struct GenerationFields: Decodable {
     merged.length_penalty = length_penalty ?? defaults.length_penalty
     merged.early_stopping = early_stopping ?? defaults.early_stopping
     merged.num_return_sequences = num_return_sequences ?? defaults.num_return_sequences
+    if let messages, let system = system ?? defaults.system, messages.first?.role != "system" {
+      merged.messages = [ChatMessage(role: "system", content: system)] + messages
+    }
     return merged
+  }
+
+  /// - Throws: `CommandError` naming a field that is out of its range, or that contradicts another.
+  func validate() throws {
+    func require(_ name: String, _ value: Int?, _ range: ClosedRange<Int>, _ expected: String) throws {
+      guard let value, !range.contains(value) else { return }
+      throw CommandError("\(name) is \(value), expected \(expected)")
+    }
+    let beams = num_beams ?? 1
+    try require("max_tokens", max_tokens, 1...Int.max, "at least 1")
+    try require("num_beams", num_beams, 1...64, "1 to 64")
+    try require("num_return_sequences", num_return_sequences, 1...max(1, beams), "1 to the number of beams, \(beams)")
+    try require("logprobs", logprobs, 0...1000, "0 to 1000")
+    if beams > 1 {
+      if temperature ?? 0 > 0 {
+        throw CommandError("temperature: beam search does not sample: leave it out, or num_beams")
+      }
+      if logprobs != nil { throw CommandError("logprobs: beam search reports scores: leave it out, or num_beams") }
+      if stop?.strings.isEmpty == false {
+        throw CommandError("stop: beam search ends at end tokens only: leave it out, or num_beams")
+      }
+    }
   }
 
   /// The penalties these fields ask for.
@@ -132,39 +157,61 @@ struct GenerationFields: Decodable {
 
 /// The generation options of commands that answer.
 struct GenerationOptions: ParsableArguments {
-  @Option(help: "The most tokens to generate (default: as many as fit).") var maxTokens: Int?
-  @Option(help: "0 chooses the likeliest token; 1 samples as the model thinks.") var temperature: Float = 0
-  @Option(help: "Sample among the K likeliest tokens; 0 is all.") var topK = 0
-  @Option(help: "Sample among the likeliest tokens that together reach this probability.") var topP: Float = 1
-  @Option(help: "Drop tokens less likely than this share of the likeliest.") var minP: Float = 0
-  @Option(help: "Divide the logits of tokens seen before; 1 is off.") var repetitionPenalty: Float = 1
-  @Option(help: "Subtract from the logits of tokens generated before.") var presencePenalty: Float = 0
-  @Option(help: "Subtract from logits for each time a token was generated.") var frequencyPenalty: Float = 0
-  @Option(parsing: .upToNextOption, help: "Add to the logits of tokens: ID=BIAS …") var logitBias: [String] = []
-  @Option(help: "The same seed gives the same answer.") var seed: UInt64 = 0
-  @Option(parsing: .singleValue, help: "End the answer at this string; may be repeated.") var stop: [String] = []
-  @Option(help: "Report log-probabilities with the K likeliest alternatives.") var logprobs: Int?
-  @Option(help: "Beam search with this many beams.") var numBeams = 1
-  @Option(help: "Beam scores are divided by length to this power.") var lengthPenalty = 1.0
+  @Option(parsing: .unconditional, help: "The most tokens to generate (default: as many as fit).") var maxTokens: Int?
+  @Option(parsing: .unconditional, help: "0 chooses the likeliest token; 1 samples as the model thinks.")
+  var temperature: Float = 0
+  @Option(parsing: .unconditional, help: "Sample among the K likeliest tokens; 0 is all.") var topK = 0
+  @Option(parsing: .unconditional, help: "Sample among the likeliest tokens that together reach this probability.")
+  var topP: Float = 1
+  @Option(parsing: .unconditional, help: "Drop tokens less likely than this share of the likeliest.") var minP: Float =
+    0
+  @Option(parsing: .unconditional, help: "Divide the logits of tokens seen before; 1 is off.") var repetitionPenalty:
+    Float = 1
+  @Option(parsing: .unconditional, help: "Subtract from the logits of tokens generated before.") var presencePenalty:
+    Float = 0
+  @Option(parsing: .unconditional, help: "Subtract from logits for each time a token was generated.")
+  var frequencyPenalty: Float = 0
+  @Option(parsing: .unconditionalSingleValue, help: "Add to the logits of tokens: ID=BIAS …") var logitBias: [String] =
+    []
+  @Option(parsing: .unconditional, help: "The same seed gives the same answer.") var seed: UInt64 = 0
+  @Option(parsing: .unconditionalSingleValue, help: "End the answer at this string; may be repeated.") var stop:
+    [String] = []
+  @Option(parsing: .unconditional, help: "Report log-probabilities with the K likeliest alternatives.") var logprobs:
+    Int?
+  @Option(parsing: .unconditional, help: "Beam search with this many beams.") var numBeams = 1
+  @Option(parsing: .unconditional, help: "Beam scores are divided by length to this power.") var lengthPenalty = 1.0
   @Flag(help: "End beam search as soon as enough answers are finished.") var earlyStopping = false
-  @Option(help: "How many of the beams' answers to return.") var numReturnSequences = 1
+  @Option(parsing: .unconditional, help: "How many of the beams' answers to return.") var numReturnSequences = 1
 
   func validate() throws {
-    if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens \(maxTokens): expected at least 1") }
-    if numBeams < 1 || numBeams > 64 { throw ValidationError("--num-beams \(numBeams): expected 1 to 64") }
-    if numReturnSequences < 1 || numReturnSequences > numBeams {
-      throw ValidationError(
-        "--num-return-sequences \(numReturnSequences): expected 1 to the number of beams, \(numBeams)")
+    func require(_ flag: String, _ value: some Comparable, _ isGood: Bool, _ expected: String) throws {
+      if !isGood { throw ValidationError("--\(flag) \(value): expected \(expected)") }
     }
-    if let logprobs, logprobs < 0 || logprobs > 1000 {
-      throw ValidationError("--logprobs \(logprobs): expected 0 to 1000")
-    }
+    if let maxTokens { try require("max-tokens", maxTokens, maxTokens >= 1, "at least 1") }
+    try require(
+      "temperature", temperature, temperature.isFinite && temperature >= 0,
+      "0 (always the likeliest token) or more; answers are usually sampled at 0.2 to 1")
+    try require("top-k", topK, topK >= 0, "0 (off) or more")
+    try require("top-p", topP, (0...1).contains(topP), "0 to 1 (off)")
+    try require("min-p", minP, (0...1).contains(minP), "0 (off) to 1")
+    try require(
+      "repetition-penalty", repetitionPenalty, repetitionPenalty.isFinite && repetitionPenalty > 0,
+      "more than 0; 1 is off, 1.1 is usual")
+    try require("presence-penalty", presencePenalty, presencePenalty.isFinite, "a number; 0 is off")
+    try require("frequency-penalty", frequencyPenalty, frequencyPenalty.isFinite, "a number; 0 is off")
+    try require("length-penalty", lengthPenalty, lengthPenalty.isFinite, "a number; 1 is usual")
+    try require("num-beams", numBeams, (1...64).contains(numBeams), "1 to 64")
+    try require(
+      "num-return-sequences", numReturnSequences, numReturnSequences >= 1 && numReturnSequences <= numBeams,
+      "1 to the number of beams, \(numBeams)")
+    if let logprobs { try require("logprobs", logprobs, (0...1000).contains(logprobs), "0 to 1000") }
     for entry in logitBias {
       let parts = entry.split(separator: "=", maxSplits: 1)
       guard parts.count == 2, Int32(parts[0]) != nil, Float(parts[1]) != nil else {
         throw ValidationError("--logit-bias \(entry): expected ID=BIAS, for example 42=-100")
       }
     }
+    do { try fields.validate() } catch { throw ValidationError("\(error)") }
   }
 
   var fields: GenerationFields {

@@ -1,81 +1,88 @@
 internal import Foundation
 
 /// `--lines`: one JSON object a line on stdin, one a line on stdout, in order, flushed.
+///
+/// Nothing vanishes: whatever a line holds, and however its answer fails, exactly one line is written for it.
 enum LineProtocol {
   /// Answers each line of stdin; a bad line yields an error object in its place.
   ///
   /// - Parameter answer: Turns an object into an answer.
-  /// - Throws: `ExitCode`-like `LinesFailed` at the end if any line failed.
+  /// - Throws: `SilentFailure` at the end if any line failed; `OutputClosed` when nobody reads any more.
   static func run<Input: Decodable>(
     _ input: Input.Type, _ answer: (Input) throws -> any Encodable
   ) throws {
-    try run(batch: 1, input) { inputs in try inputs.map { try answer($0) } }
+    try run(batch: 1, input) { inputs in inputs.map { input in Result { try answer(input) } } }
   }
 
-  /// Answers several lines together.
+  /// Answers up to `batch` lines together; fewer when no more are there to be read.
+  ///
+  /// - Parameter answer: Turns objects into as many answers, each of which may fail alone.
   static func run<Input: Decodable>(
-    batch: Int, _ input: Input.Type, _ answer: ([Input]) throws -> [any Encodable]
+    batch: Int, _ input: Input.Type, _ answer: ([Input]) -> [Result<any Encodable, any Error>]
   ) throws {
     var (number, failures) = (0, 0)
-    var waiting: [(line: Int, outcome: Result<Input, any Error>)] = []
+    var waiting: [Result<Input, any Error>] = []
+    var lines = LineInput()
 
-    func flush() {
-      let good = waiting.compactMap { try? $0.outcome.get() }
-      var answers: [any Encodable] = []
-      var failure: (any Error)?
-      if !good.isEmpty {
-        do { answers = try answer(good) } catch { failure = error }
-      }
-      if failure != nil, good.count > 1 {
-        // One bad request must not spoil the others: answer each on its own.
-        answers = good.map { input in
-          do { return try answer([input])[0] } catch { return Failure("\(error)", line: 0) }
+    func flush() throws {
+      var answers = answer(waiting.compactMap { try? $0.get() })[...]
+      for (index, outcome) in waiting.enumerated() {
+        let result = outcome.flatMap { _ in
+          answers.popFirst() ?? .failure(CommandError("no answer was made: please report this"))
         }
-        failure = nil
-      }
-      var next = 0
-      for (line, outcome) in waiting {
-        switch outcome {
-        case .failure(let error):
+        do { try StandardOutput.write(result.flatMap { value in Result { try JSONOutput.line(value) } }.get()) } catch {
+          if error is OutputClosed { throw error }
           failures += 1
-          JSONOutput.write(Failure(describe(error), line: line))
-        case .success:
-          if let failure {
-            failures += 1
-            JSONOutput.write(Failure("\(failure)", line: line))
-          } else if let failed = answers[next] as? Failure {
-            failures += 1
-            JSONOutput.write(Failure(failed.error.message, line: line))
-          } else {
-            JSONOutput.write(answers[next])
-          }
-          next += 1
+          try JSONOutput.write(Failure(describe(error), line: number - waiting.count + index + 1))
         }
       }
       waiting = []
     }
 
-    while let line = readLine(strippingNewline: true) {
+    while let line = try lines.next() {
       number += 1
-      if line.allSatisfy(\.isWhitespace) { continue }
-      waiting.append(
-        (number, Result { try JSONDecoder().decode(Input.self, from: Data(line.utf8)) }))
-      if waiting.count >= batch { flush() }
+      waiting.append(Result { try decode(input, line) })
+      // Whoever writes a line and waits for its answer must get it, though the batch is not full.
+      if waiting.count >= batch || !lines.isReady(within: 10) { try flush() }
     }
-    flush()
+    try flush()
     if failures > 0 { throw SilentFailure() }
   }
 
-  private static func describe(_ error: any Error) -> String {
+  private static func decode<Input: Decodable>(_ input: Input.Type, _ line: LineInput.Line) throws -> Input {
+    guard case .bytes(let bytes) = line else {
+      throw CommandError("the line is longer than 256 MB: cut it into several requests")
+    }
+    guard bytes.contains(where: { $0 != 0x20 && $0 != 0x09 }) else {
+      throw CommandError("the line is empty: expected a JSON object")
+    }
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw CommandError("the line is not UTF-8: save or send it in that encoding")
+    }
+    return try JSONDecoder().decode(Input.self, from: bytes)
+  }
+
+  static func describe(_ error: any Error) -> String {
     guard let error = error as? DecodingError else { return "\(error)" }
     switch error {
-    case .keyNotFound(let key, _): return "the field \(key.stringValue) is missing"
+    case .keyNotFound(let key, let context):
+      return "the field \(path(context.codingPath + [key])) is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      let path = context.codingPath.map(\.stringValue).joined(separator: ".")
-      return "the field \(path.isEmpty ? "(the line itself)" : path) has the wrong type: \(context.debugDescription)"
+      if context.codingPath.isEmpty { return "the line is not a JSON object" }
+      return "the field \(path(context.codingPath)) has the wrong type: \(context.debugDescription)"
     case .dataCorrupted(let context):
-      return context.codingPath.isEmpty ? "the line is not a JSON object" : context.debugDescription
+      if context.codingPath.isEmpty { return "the line is not a JSON object" }
+      return context.debugDescription.hasPrefix("unknown field")
+        ? context.debugDescription : "the field \(path(context.codingPath)): \(context.debugDescription)"
     @unknown default: return "\(error)"
+    }
+  }
+
+  /// "messages[1].content".
+  private static func path(_ keys: [any CodingKey]) -> String {
+    keys.reduce("") { path, key in
+      if let index = key.intValue { return path + "[\(index)]" }
+      return path.isEmpty ? key.stringValue : path + "." + key.stringValue
     }
   }
 
@@ -92,16 +99,3 @@ enum LineProtocol {
 
 /// Something failed and has been reported already.
 struct SilentFailure: Error {}
-
-/// JSON on stdout, one object a line.
-enum JSONOutput {
-  static func write(_ value: any Encodable) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    // NaN and infinity have no JSON number; a string tells a reader more than a crash.
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
-    guard let data = try? encoder.encode(value) else { return }
-    FileHandle.standardOutput.write(data + Data("\n".utf8))
-  }
-}

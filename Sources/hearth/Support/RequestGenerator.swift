@@ -50,24 +50,55 @@ struct RequestGenerator {
     guard given == 1 else {
       throw CommandError("expected exactly one of the fields messages, prompt and ids, found \(given)")
     }
+    if let messages = fields.messages {
+      if fields.raw == true { throw CommandError("raw: goes with prompt; messages take the chat template") }
+      return try model.prompt(messages)
+    }
+    if fields.system != nil {
+      throw CommandError("system: goes with messages; prompt and ids are continued as they are")
+    }
     if let ids = fields.ids { return ids }
-    if let text = fields.prompt { return model.prompt(raw: text) }
-    return try model.prompt(fields.messages ?? [])
+    if fields.raw == false {
+      throw CommandError("raw: a prompt is always continued as it is; for the chat template give messages")
+    }
+    return model.prompt(raw: fields.prompt ?? "")
   }
 
-  /// Answers requests together.
-  func answer(_ requests: [GenerationFields]) throws -> [Output] {
+  /// Answers requests together. One that cannot be answered fails alone; the others' answers are what they would be without it.
+  func answer(_ requests: [GenerationFields]) -> [Result<Output, any Error>] {
     let requests = requests.map { $0.over(defaults) }
-    if requests.contains(where: { ($0.num_beams ?? 1) > 1 }) { return try requests.map(search) }
-    let answers = try model.answer(
-      requests.map { (try prompt($0), try $0.answerOptions()) }, contextLength: contextLength
-    ).answers
-    return answers.map { output($0, beams: nil) }
+    var results = [Result<Output, any Error>?](repeating: nil, count: requests.count)
+    var (together, places): ([(prompt: [Int32], options: AnswerOptions)], [Int]) = ([], [])
+    for (place, fields) in requests.enumerated() {
+      do {
+        try fields.validate()
+        if fields.num_beams ?? 1 > 1 {
+          results[place] = .success(try search(fields))
+          continue
+        }
+        let (prompt, options) = (try prompt(fields), try fields.answerOptions())
+        try model.check(prompt, options, contextLength: contextLength)
+        together.append((prompt, options))
+        places.append(place)
+      } catch { results[place] = .failure(error) }
+    }
+    for (place, result) in zip(places, answer(together)) { results[place] = result.map { output($0, beams: nil) } }
+    return results.map { $0 ?? .failure(CommandError("no answer was made: please report this")) }
+  }
+
+  private func answer(_ requests: [(prompt: [Int32], options: AnswerOptions)]) -> [Result<Answer, any Error>] {
+    guard !requests.isEmpty else { return [] }
+    do { return try model.answer(requests, contextLength: contextLength).answers.map { .success($0) } } catch {
+      // The model gave one of them no usable logits, which shows only on the way.
+      if requests.count == 1 { return [.failure(error)] }
+      return requests.flatMap { answer([$0]) }
+    }
   }
 
   /// Answers one request as it comes.
   func stream(_ fields: GenerationFields, onText: (String) -> Bool) throws -> Answer {
     let fields = fields.over(defaults)
+    try fields.validate()
     return try model.answer(
       try prompt(fields), try fields.answerOptions(), contextLength: contextLength, onText: onText
     ).answer

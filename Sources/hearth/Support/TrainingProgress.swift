@@ -59,7 +59,7 @@ final class TrainingProgress {
   }
 
   private func line(_ text: String) { write((isTerminal ? "\r\u{1B}[K" : "") + text + "\n") }
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardError.write(text) }
 }
 
 /// A run's events as JSON, one object a line.
@@ -92,19 +92,19 @@ enum TrainingEventJSON {
     let peak_memory_bytes: Int
   }
 
-  static func write(_ event: FineTuningEvent) {
+  static func write(_ event: FineTuningEvent) throws {
     switch event {
     case .prepared, .resumed: break
     case .step(let s):
-      JSONOutput.write(
+      try JSONOutput.write(
         Step(
           step: s.step, epoch: s.epoch, loss: s.loss, learning_rate: s.learningRate,
           gradient_norm: s.gradientNorm, supervised_tokens: s.supervisedTokens,
           tokens_per_second: s.tokensPerSecond))
     case .evaluation(let e):
-      JSONOutput.write(Evaluation(step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest))
+      try JSONOutput.write(Evaluation(step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest))
     case .done(let d):
-      JSONOutput.write(
+      try JSONOutput.write(
         Done(
           steps: d.steps, best_step: d.bestStep, best_loss: d.bestLoss, output: d.output, seconds: d.seconds,
           tokens_per_second: d.tokensPerSecond, peak_memory_bytes: d.peakMemoryBytes))

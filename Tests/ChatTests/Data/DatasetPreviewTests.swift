@@ -1,4 +1,5 @@
 import Testing
+import Tokenizers
 
 @testable import Chat
 
@@ -10,7 +11,7 @@ struct DatasetPreviewTests {
     return ExampleTokenizer(
       renderer: ClosureRenderer.chatML,
       tokens: MaskingTokens(begin: nil, end: 2, stops: [2], special: [1, 2]), maximumLength: length,
-      encode: { tokenizer.encode($0) })
+      encode: { text, _ in tokenizer.encode(text.text) })
   }
 
   private func example(_ question: String, _ answer: String) -> Example {

@@ -1,4 +1,5 @@
 import Testing
+import Tokenizers
 
 @testable import Chat
 import Engine
@@ -35,8 +36,8 @@ struct ClosureRenderer: ConversationRenderer {
   struct Refusal: Error {}
   let body: @Sendable ([Turn], Bool) throws -> String
 
-  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> String {
-    try body(turns, addGenerationPrompt)
+  func render(_ turns: [Turn], addGenerationPrompt: Bool) throws -> RenderedText {
+    RenderedText(try body(turns, addGenerationPrompt))
   }
 
   /// SmolLM2's: ChatML that adds a system prompt and fails on no messages.
@@ -61,7 +62,7 @@ struct ExampleTokenizerTests {
     let tokenizer = tokenizer ?? self.tokenizer
     return try ExampleTokenizer(
       renderer: renderer, tokens: tokens ?? self.tokens, target: target, maximumLength: length,
-      encode: { tokenizer.encode($0) }
+      encode: { text, _ in tokenizer.encode(text.text) }
     ).tokenize(Example(content, file: "chats.jsonl", line: 3))
   }
 
@@ -222,8 +223,8 @@ struct ExampleTokenizerTests {
 
   /// Equal to the eye and to Swift's comparison, but other bytes.
   @Test func prefixesAreComparedByBytes() throws {
-    #expect(ExampleTokenizer.remainder(of: "e\u{301}x", after: "\u{E9}") == nil)
-    #expect(ExampleTokenizer.remainder(of: "e\u{301}x", after: "e") == "\u{301}x")
+    #expect(RenderedText("e\u{301}x").remainder(after: RenderedText("\u{E9}")) == nil)
+    #expect(RenderedText("e\u{301}x").remainder(after: RenderedText("e")) == RenderedText("\u{301}x"))
   }
 
   @Test func failuresOfOthersAreReported() throws {
@@ -231,14 +232,6 @@ struct ExampleTokenizerTests {
     let turns = Example.Content.conversation([Turn(.user, "a"), Turn(.assistant, "b")])
     let error = #expect(throws: DatasetError.self) { try tokenize(turns, renderer: refusing) }
     #expect(error?.kind == .templateFailed)
-    for content in ["a<|im_end|>b", "<s>"] {
-      for turns in [
-        [Turn(.user, content), Turn(.assistant, "b")], [Turn(.user, "a"), Turn(.assistant, content)],
-      ] {
-        let error = #expect(throws: DatasetError.self) { try tokenize(.conversation(turns)) }
-        #expect(error?.kind == .specialTokenInContent)
-      }
-    }
   }
 
   @Test func openingAnswerIsContext() throws {
@@ -293,7 +286,7 @@ struct ExampleTokenizerTests {
       turns.append(Turn(.assistant, "end"))
       let example = try #require(try tokenize(.conversation(turns)).example)
       let text = try ClosureRenderer.chatML.render(turns, addGenerationPrompt: false)
-      #expect(example.ids == tokenizer.encode(text))
+      #expect(example.ids == tokenizer.encode(text.text))
       let spoken = example.answers.map { answer in
         example.ids[answer.range].map(tokenizer.decode).joined()
       }

@@ -77,7 +77,9 @@ import Tokenizers
       let run = folder + "/run"
       try FileManager.default.createDirectory(atPath: run + "/best", withIntermediateDirectories: true)
       let adapter = try PEFTAdapter.read(Fixtures.path("models/\(family)/adapter"), for: model.engine)
-      try PEFTAdapter.write(adapter, of: model.engine, to: run + "/best", baseName: "base")
+      try PEFTAdapter.write(
+        adapter, of: model.engine, to: run + "/best", baseName: "base",
+        metadata: [BaseCheck.metadataKey: model.weightsFingerprint()])
       let record = TunedModel(base: base, baseName: "base", method: "lora", fingerprint: model.fingerprint)
       try JSONEncoder().encode(record).write(to: URL(filePath: run + "/" + TunedModel.recordName))
       let truth = try answers(run)

@@ -47,6 +47,57 @@ import Tokenizers
     }
   }
 
+  @Test func sentencePieceSurvives() throws {
+    struct Golden: Decodable {
+      struct Variant: Decodable { var cases: [Case] }
+      var scores: [Float]
+      var variants: [Variant]
+    }
+    let golden = try JSONDecoder().decode(Golden.self, from: fixture("sentencepiece.cases"))
+    let vocabulary = try folder(try fixture("sentencepiece")) {
+      try GGUFVocabulary(folder: $0, count: golden.scores.count + 3)
+    }
+    #expect(vocabulary.model == "llama")
+    let gguf = try Tokenizer(gguf: vocabulary)
+    let back = try Tokenizer(tokenizerJSON: Data(vocabulary.tokenizerJSON().utf8))
+    for item in try #require(golden.variants.first).cases {
+      for tokenizer in [gguf, back] {
+        #expect(tokenizer.encode(item.text) == item.plain, "\(item.text.debugDescription)")
+        #expect(tokenizer.encode(item.text, special: true) == item.special, "\(item.text.debugDescription)")
+      }
+    }
+    #expect(back.sequencePrefix == gguf.sequencePrefix)
+    // The order of merges is that of transformers, so the file comes back as it was.
+    let merges = { (data: Data) in
+      let root = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+      let list = try #require((root["model"] as? [String: Any])?["merges"] as? [Any])
+      return list.map { ($0 as? [String])?.joined(separator: " ") ?? $0 as? String ?? "" }
+    }
+    #expect(try merges(Data(vocabulary.tokenizerJSON().utf8)) == merges(try fixture("sentencepiece")))
+  }
+
+  @Test(arguments: [
+    (
+      #""pre_tokenizer":null"#, #""pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"first"}"#,
+      "Metaspace"
+    ),
+    (#""byte_fallback":true"#, #""byte_fallback":false"#, "byte_fallback"),
+    (#""merges":[["#, #""merges":[["▁▁","▁▁"],["#, "do not stand together"),
+    (#""merges":[["▁","▁"],"#, #""merges":["#, "lacks a merge"),
+  ])
+  func whatGGUFWouldDoOtherwiseIsRefused(from: String, to: String, message: String) throws {
+    var text = String(decoding: try fixture("sentencepiece"), as: UTF8.self)
+    if message == "Metaspace" {
+      text = text.replacing(#"{"type":"Prepend","prepend":"▁"},"#, with: "")
+    }
+    let range = try #require(text.range(of: from))
+    let json = Data(text.replacingCharacters(in: range, with: to).utf8)
+    let error = #expect(throws: TokenizerError.self) {
+      _ = try folder(json) { try GGUFVocabulary(folder: $0, count: 2_000) }
+    }
+    #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+  }
+
   @Test func whatGGUFCannotSayIsListed() throws {
     #expect(try folder(try fixture("qwen2")) { try GGUFVocabulary.lost(folder: $0) }.isEmpty == false)
     #expect(try folder(try fixture("smollm")) { try GGUFVocabulary.lost(folder: $0) }.isEmpty)

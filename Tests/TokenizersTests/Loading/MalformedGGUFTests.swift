@@ -4,7 +4,7 @@ import Tokenizers
 /// A GGUF vocabulary that makes no sense is an error that says what and where.
 @Suite struct MalformedGGUFTests {
   static let faults: [(String, @Sendable (inout GGUFVocabulary) -> Void, String)] = [
-    ("another algorithm", { $0.model = "llama" }, "tokenizer.ggml.model"),
+    ("another algorithm", { $0.model = "bert" }, "tokenizer.ggml.model"),
     ("Unigram", { $0.model = "t5" }, "\"t5\""),
     ("no algorithm", { $0.model = "" }, "tokenizer.ggml.model"),
     ("an unknown pattern", { $0.pre = "mystery" }, "\"mystery\""),

@@ -49,7 +49,7 @@ import Tokenizers
       #""normalizer":{"type":"Sequence","normalizers":[{"type":"Sequence","normalizers":[]}]}"#,
       "normalizers[0]"
     ),
-    ("a Metaspace", #"{"type":"ByteLevel","#, #"{"type":"Metaspace","#, "Metaspace"),
+    ("a Metaspace", #"{"type":"ByteLevel","#, #"{"type":"Metaspace","#, "trim_offsets"),
     ("no pre-tokenizer", #""pre_tokenizer":{"#, #""pre_tokenizer":null,"x":{"#, "x"),
     ("no decoder", #""decoder":{"#, #""decoder":null,"y":{"#, "y"),
     (

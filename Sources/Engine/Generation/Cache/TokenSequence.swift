@@ -7,15 +7,18 @@ public final class TokenSequence {
   var cache: KVCache
   /// nil for the base model.
   public let adapter: Adapter?
+  /// `LanguageModel.revision` when it began.
+  let revision: Int
 
-  init(cache: KVCache, adapter: Adapter?) {
+  init(cache: KVCache, adapter: Adapter?, revision: Int) {
     self.cache = cache
     self.adapter = adapter
+    self.revision = revision
   }
 
   /// Another sequence with the same past, sharing its pages.
   func fork() -> TokenSequence {
-    let copy = TokenSequence(cache: cache, adapter: adapter)
+    let copy = TokenSequence(cache: cache, adapter: adapter, revision: revision)
     copy.tokens = tokens
     return copy
   }
@@ -27,8 +30,13 @@ public final class TokenSequence {
     var common = 0
     while common < min(tokens.count, prompt.count - 1), tokens[common] == prompt[common] { common += 1 }
     let copy = fork()
-    copy.cache.truncate(to: common)
-    copy.tokens.removeLast(copy.tokens.count - common)
+    copy.truncate(to: common)
     return copy
+  }
+
+  /// Forgets all tokens from `count` on.
+  func truncate(to count: Int) {
+    cache.truncate(to: count)
+    tokens.removeLast(tokens.count - count)
   }
 }

@@ -1,0 +1,101 @@
+internal import Foundation
+
+/// Nobody reads standard output any more, as in `hearth … | head`: no reason to say anything, but the command failed.
+struct OutputClosed: Error {}
+
+/// The three that every process is born with, or should be.
+enum StandardStreams {
+  /// Puts something in the place of those that are closed (`hearth … >&-`), or the next file opened, a checkpoint perhaps,
+  /// would have their number, and output would be written into it. Writing to what is put there fails.
+  static func reserve() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
+      // The lowest number that is free is this one.
+      _ = open("/dev/null", O_RDONLY)
+    }
+  }
+}
+
+/// What programs read.
+enum StandardOutput {
+  /// Writes all of `text` at once, behind what `print` has written.
+  ///
+  /// - Throws: `OutputClosed` when the reader has gone, `CommandError` when nothing can be written for another reason.
+  static func write(_ text: String) throws { try write(Data(text.utf8)) }
+
+  /// Writes all of `data` at once, behind what `print` has written.
+  static func write(_ data: Data) throws {
+    try finish()
+    var rest = data[...]
+    while !rest.isEmpty {
+      let written = rest.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+      if written >= 0 {
+        rest = rest.dropFirst(written)
+      } else if errno == EAGAIN || errno == EWOULDBLOCK {
+        // A reader that set the pipe to non-blocking only wants us to wait.
+        var ready = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&ready, 1, -1)
+      } else if errno != EINTR {
+        throw failure(errno)
+      }
+    }
+  }
+
+  /// Hands over what `print` has written and still holds.
+  static func finish() throws {
+    guard fflush(nil) != 0 else { return }
+    throw failure(errno)
+  }
+
+  private static func failure(_ code: Int32) -> any Error {
+    code == EPIPE || code == EBADF
+      ? OutputClosed() : CommandError("standard output: cannot be written: \(String(cString: strerror(code)))")
+  }
+}
+
+/// What people read while a command works.
+enum StandardError {
+  /// Writes `text`. That nobody reads it is no reason to stop.
+  static func write(_ text: String) {
+    var rest = Data(text.utf8)[...]
+    while !rest.isEmpty {
+      let written = rest.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+      if written < 0, errno != EINTR { return }
+      rest = rest.dropFirst(max(0, written))
+    }
+  }
+}
+
+/// What is typed or piped in.
+enum StandardInput {
+  /// All of it.
+  ///
+  /// - Throws: `CommandError` when it cannot be read or is no UTF-8.
+  static func text() throws -> String {
+    let data: Data
+    do { data = try FileHandle.standardInput.readToEnd() ?? Data() } catch {
+      throw CommandError("standard input: cannot be read: \(error.localizedDescription)")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw CommandError("standard input: is not UTF-8 text: convert it, for example with iconv -t UTF-8")
+    }
+    return text
+  }
+}
+
+/// JSON on stdout, one object a line.
+enum JSONOutput {
+  /// Writes one line.
+  ///
+  /// - Throws: `OutputClosed` when nobody reads any more, `CommandError` when it cannot be written.
+  static func write(_ value: any Encodable) throws { try StandardOutput.write(line(value)) }
+
+  /// The line, with its end.
+  static func line(_ value: any Encodable) throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    // NaN and infinity have no JSON number; a string tells a reader more than a crash.
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+    return try encoder.encode(value) + Data("\n".utf8)
+  }
+}
