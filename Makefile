@@ -12,6 +12,7 @@ help:
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
 	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
+	@echo 'make bench-peers  speed and memory beside llama.cpp (Python; see Docs/performance.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
 
 demo:
@@ -51,7 +52,7 @@ compare: $(COMPARED:%=compare-%)
 
 .build/compare/ready: Scripts/requirements-compare.txt
 	python3 -m venv --clear .build/compare
-	.build/compare/bin/python -m pip install --quiet --requirement $<
+	CMAKE_ARGS=-DGGML_NATIVE=ON .build/compare/bin/python -m pip install --quiet --requirement $<
 	touch $@
 
 compare-model: build
@@ -75,6 +76,12 @@ compare-templates: $(PEERS) .build/compare-templates
 	tar -xzf $@.source/llama_cpp_python-*.tar.gz -C $@.source
 	mv $@.source/llama_cpp_python-*/vendor/llama.cpp/models/templates $@
 	rm -rf $@.source
+
+# Speed beside llama.cpp, which is built from its source package for this machine.
+BENCH_PEERS ?=
+.PHONY: bench-peers
+bench-peers: $(PEERS) compare-model
+	$(PYTHON) Benchmarks/compare-peers.py --hearth $(HEARTH) $(BENCH_PEERS)
 
 compare-fixtures: $(PEERS)
 	$(PYTHON) Scripts/compare-fixtures.py
