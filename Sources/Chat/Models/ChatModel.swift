@@ -18,11 +18,15 @@ public final class ChatModel {
   public let adapter: Adapter?
   /// Ids that end an answer.
   public let endTokens: Set<Int32>
+  /// What the engine has computed for earlier answers, for those that begin alike.
+  public let cache: PrefixCache
 
   /// A model from its parts.
+  ///
+  /// - Parameter cache: Of the same engine; a new one if nil.
   public init(
     name: String, engine: LanguageModel, tokenizer: Tokenizer, template: ChatTemplate?, adapter: Adapter?,
-    endTokens: Set<Int32>
+    endTokens: Set<Int32>, cache: PrefixCache? = nil
   ) {
     self.name = name
     self.engine = engine
@@ -30,13 +34,14 @@ public final class ChatModel {
     self.template = template
     self.adapter = adapter
     self.endTokens = endTokens
+    self.cache = cache ?? PrefixCache(engine)
   }
 
   /// The same model with another adapter in force; weights are shared.
   public func with(adapter: Adapter?, name: String? = nil) -> ChatModel {
     ChatModel(
       name: name ?? self.name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter,
-      endTokens: endTokens)
+      endTokens: endTokens, cache: cache)
   }
 
   /// The ids of a conversation up to where the assistant answers.

@@ -61,7 +61,7 @@ struct RequestGenerator {
     if requests.contains(where: { ($0.num_beams ?? 1) > 1 }) { return try requests.map(search) }
     let answers = try model.answer(
       requests.map { (try prompt($0), try $0.answerOptions()) }, contextLength: contextLength
-    ).answers
+    )
     return answers.map { output($0, beams: nil) }
   }
 
@@ -70,7 +70,7 @@ struct RequestGenerator {
     let fields = fields.over(defaults)
     return try model.answer(
       try prompt(fields), try fields.answerOptions(), contextLength: contextLength, onText: onText
-    ).answer
+    )
   }
 
   private func search(_ fields: GenerationFields) throws -> Output {
