@@ -10,8 +10,6 @@ public final class ChatSession {
   /// At most this many tokens, questions and answers together.
   public let contextLength: Int
 
-  /// What the last answer was computed from and to.
-  private var past: TokenSequence?
   /// The text that the last prompt and its answer make together, and the tokens that they were.
   ///
   /// A model may well spell an answer in other tokens than the tokenizer would. Reading back what it said from its text
@@ -58,8 +56,8 @@ public final class ChatSession {
     precondition(conversation.hasOpenQuestion, "there is nothing to answer")
     let prompt = try prompt(addingGenerationPrompt: true)
     var isInterrupted = false
-    let (answers, sequence) = try model.answer(
-      [(prompt.tokens, options)], contextLength: contextLength, continuing: past,
+    let answers = try model.answer(
+      [(prompt.tokens, options)], contextLength: contextLength,
       onText: { _, text in
         onText(text)
         return true
@@ -69,7 +67,6 @@ public final class ChatSession {
         return isInterrupted
       })
     let answer = answers.first ?? Answer()
-    past = sequence
     spoken = nil
     if model.tokenizer.decode(answer.tokens, skipSpecial: true) == answer.text {
       spoken = (prompt.text + answer.text, prompt.tokens + answer.tokens)

@@ -99,7 +99,7 @@ public struct Evaluator {
       let chunk = asked[start..<min(start + 16, asked.count)]
       let answers = try model.answer(
         chunk.map { ($0.prompt, AnswerOptions(maximumTokenCount: maximumTokenCount)) }
-      ).answers
+      )
       for (question, answer) in zip(chunk, answers) {
         let reference = question.turns.last?.content ?? ""
         answered.append(

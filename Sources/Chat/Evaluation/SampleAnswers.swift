@@ -25,7 +25,7 @@ struct SampleAnswers {
     }
     let fitting = requests.allSatisfy { $0.prompt.count < model.engine.contextLength }
     guard fitting else { return [] }
-    let answers = try model.answer(requests).answers
+    let answers = try model.answer(requests)
     return zip(conversations, answers).map { ($0.last?.content ?? "", $1.text) }
   }
 }

@@ -13,7 +13,7 @@ struct AnswerStream {
   private var firstToken: ContinuousClock.Instant?
 
   init(
-    _ tokenizer: Tokenizer, stops: [String], endTokens: Set<Int32>, promptTokenCount: Int, cachedTokenCount: Int,
+    _ tokenizer: Tokenizer, stops: [String], endTokens: Set<Int32>, promptTokenCount: Int,
     keepsProbabilities: Bool, started: ContinuousClock.Instant = .now
   ) throws(StopStrings.ValidationError) {
     decoder = StreamingDecoder(tokenizer, skipSpecial: true)
@@ -22,13 +22,14 @@ struct AnswerStream {
     self.keepsProbabilities = keepsProbabilities
     self.started = started
     answer.promptTokenCount = promptTokenCount
-    answer.cachedTokenCount = cachedTokenCount
   }
 
-  /// Takes a token.
+  /// Takes what the decoder chose.
   ///
   /// - Returns: Text to show now, and whether the answer is over.
-  mutating func append(_ token: SampledToken, finishReason: FinishReason?) -> (text: String, isOver: Bool) {
+  mutating func append(_ event: BatchDecoder.Event) -> (text: String, isOver: Bool) {
+    let (token, finishReason) = (event.token, event.finishReason)
+    answer.cachedTokenCount = event.cachedTokenCount
     let now = ContinuousClock.now
     if let firstToken {
       answer.decodingSeconds = (now - firstToken).seconds

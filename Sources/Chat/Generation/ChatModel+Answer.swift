@@ -2,39 +2,38 @@ public import Engine
 internal import Tokenizers
 
 extension ChatModel {
-  /// Answers prompts together, one token of each a step; answers do not depend on the company.
+  /// Answers prompts together; answers do not depend on the company. What prompts have in common with each other or with earlier
+  /// ones is computed once.
   ///
   /// - Parameters:
   ///   - requests: Prompts as ids, each with its options.
-  ///   - past: A sequence of this model to continue from, for a single request.
   ///   - onText: Receives text as it becomes certain; returning false stops that answer.
   ///   - isCancelled: Asked before every step, also while a long prompt is read; true ends all answers there.
-  /// - Returns: The answers in the order of the requests, and the first one's sequence to continue from.
+  /// - Returns: The answers in the order of the requests.
   /// - Throws: `GenerationError` when a prompt does not fit or an option makes no sense; `StopStrings.ValidationError`.
   public func answer(
     _ requests: [(prompt: [Int32], options: AnswerOptions)], contextLength: Int? = nil,
-    continuing past: TokenSequence? = nil, onText: (_ request: Int, _ text: String) -> Bool = { _, _ in true },
-    isCancelled: () -> Bool = { false }
-  ) throws -> (answers: [Answer], sequence: TokenSequence?) {
-    let decoder = BatchDecoder(engine, contextLength: contextLength)
-    var (streams, ids, sequence): ([AnswerStream], [Int: Int], TokenSequence?) = ([], [:], nil)
+    onText: (_ request: Int, _ text: String) -> Bool = { _, _ in true }, isCancelled: () -> Bool = { false }
+  ) throws -> [Answer] {
+    let decoder = BatchDecoder(engine, cache: cache, settings: .init(contextLength: contextLength))
+    var (streams, ids): ([AnswerStream], [Int: Int]) = ([], [:])
     for (index, request) in requests.enumerated() {
       let started = ContinuousClock.now
-      let added = try decoder.add(
+      let id = try decoder.add(
         GenerationRequest(
           prompt: request.prompt, sampling: request.options.sampling,
           maximumTokenCount: request.options.maximumTokenCount, endTokens: endTokens,
           listedTokenCount: request.options.listedTokenCount),
-        adapter: adapter, continuing: requests.count == 1 ? past : nil)
-      ids[added.id] = index
-      if index == 0 { sequence = added.sequence }
+        adapter: adapter)
+      ids[id] = index
       streams.append(
         try AnswerStream(
-          tokenizer, stops: request.options.stops, endTokens: endTokens,
-          promptTokenCount: request.prompt.count, cachedTokenCount: added.reused,
+          tokenizer, stops: request.options.stops, endTokens: endTokens, promptTokenCount: request.prompt.count,
           keepsProbabilities: request.options.listedTokenCount != nil, started: started))
     }
     var running = Set(ids.values)
+    // Whatever ends this, the pages of unfinished answers go back.
+    defer { for id in ids.keys { decoder.cancel(id) } }
     while !decoder.isIdle {
       if isCancelled() {
         for index in running.sorted() {
@@ -44,8 +43,9 @@ extension ChatModel {
         break
       }
       for event in try decoder.step() {
-        guard let index = ids[event.request] else { continue }
-        let (text, isOver) = streams[index].append(event.token, finishReason: event.finishReason)
+        // One step may bring several tokens, of which the first may have ended the answer.
+        guard let index = ids[event.request], running.contains(index) else { continue }
+        let (text, isOver) = streams[index].append(event)
         if isOver { running.remove(index) }
         let goesOn = text.isEmpty ? true : onText(index, text)
         if isOver && event.finishReason == nil { decoder.cancel(event.request) }
@@ -56,17 +56,13 @@ extension ChatModel {
         }
       }
     }
-    return (streams.map(\.answer), sequence)
+    return streams.map(\.answer)
   }
 
   /// Answers one prompt.
   public func answer(
-    _ prompt: [Int32], _ options: AnswerOptions, contextLength: Int? = nil, continuing past: TokenSequence? = nil,
-    onText: (String) -> Bool = { _ in true }
-  ) throws -> (answer: Answer, sequence: TokenSequence?) {
-    let (answers, sequence) = try answer(
-      [(prompt, options)], contextLength: contextLength, continuing: past
-    ) { _, text in onText(text) }
-    return (answers.first ?? Answer(), sequence)
+    _ prompt: [Int32], _ options: AnswerOptions, contextLength: Int? = nil, onText: (String) -> Bool = { _ in true }
+  ) throws -> Answer {
+    try answer([(prompt, options)], contextLength: contextLength) { _, text in onText(text) }.first ?? Answer()
   }
 }

@@ -20,7 +20,7 @@ extension ChatModel {
     _ prompt: [Int32], _ options: BeamSearchOptions, contextLength: Int? = nil
   ) throws -> (answer: Answer, beams: [Beam]) {
     let started = ContinuousClock.now
-    let decoder = BatchDecoder(engine, contextLength: contextLength)
+    let decoder = BatchDecoder(engine, cache: cache, settings: .init(contextLength: contextLength))
     let found = try decoder.search(
       GenerationRequest(prompt: prompt, endTokens: endTokens), options, adapter: adapter)
     let beams = found.map { hypothesis in

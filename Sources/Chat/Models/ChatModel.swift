@@ -22,11 +22,15 @@ public final class ChatModel {
   public let date: Date?
   /// What it took as today when the run that made this model trained it, if the template writes the date.
   public let trainingDate: Date?
+  /// What the engine has computed for earlier answers, for those that begin alike.
+  public let cache: PrefixCache
 
   /// A model from its parts.
+  ///
+  /// - Parameter cache: Of the same engine; a new one if nil.
   public init(
     name: String, engine: LanguageModel, tokenizer: Tokenizer, template: ChatTemplate?, adapter: Adapter?,
-    endTokens: Set<Int32>, date: Date? = nil, trainingDate: Date? = nil
+    endTokens: Set<Int32>, cache: PrefixCache? = nil, date: Date? = nil, trainingDate: Date? = nil
   ) {
     self.name = name
     self.engine = engine
@@ -36,20 +40,21 @@ public final class ChatModel {
     self.endTokens = endTokens
     self.date = date
     self.trainingDate = trainingDate
+    self.cache = cache ?? PrefixCache(engine)
   }
 
   /// The same model with another adapter in force; weights are shared.
   public func with(adapter: Adapter?, name: String? = nil) -> ChatModel {
     ChatModel(
       name: name ?? self.name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter,
-      endTokens: endTokens, date: date, trainingDate: trainingDate)
+      endTokens: endTokens, cache: cache, date: date, trainingDate: trainingDate)
   }
 
   /// The same model with another day in its templates; nil is the moment of rendering.
   public func rendering(on date: Date?) -> ChatModel {
     ChatModel(
       name: name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter, endTokens: endTokens,
-      date: date, trainingDate: trainingDate)
+      cache: cache, date: date, trainingDate: trainingDate)
   }
 
   /// The ids of a conversation up to where the assistant answers.

@@ -88,7 +88,7 @@ struct RequestGenerator {
 
   private func answer(_ requests: [(prompt: [Int32], options: AnswerOptions)]) -> [Result<Answer, any Error>] {
     guard !requests.isEmpty else { return [] }
-    do { return try model.answer(requests, contextLength: contextLength).answers.map { .success($0) } } catch {
+    do { return try model.answer(requests, contextLength: contextLength).map { .success($0) } } catch {
       // The model gave one of them no usable logits, which shows only on the way.
       if requests.count == 1 { return [.failure(error)] }
       return requests.flatMap { answer([$0]) }
@@ -101,7 +101,7 @@ struct RequestGenerator {
     try fields.validate()
     return try model.answer(
       try prompt(fields), try fields.answerOptions(), contextLength: contextLength, onText: onText
-    ).answer
+    )
   }
 
   private func search(_ fields: GenerationFields) throws -> Output {

@@ -67,7 +67,7 @@ public final class PrefixCache {
   /// The most bytes they may take.
   public var byteLimit: Int { pool.limit * pool.shape.pageBytes }
   /// The most tokens that fit.
-  public var tokenLimit: Int { pool.limit.multipliedReportingOverflow(by: KVCache.pageTokens).partialValue }
+  public var tokenLimit: Int { pool.limit * KVCache.pageTokens }
 
   /// A sequence that has as much of `prompt` as is known, but not its last token, whose logits are still wanted.
   func sequence(for prompt: [Int32], salt: String, adapter: Adapter?) -> TokenSequence {

@@ -51,6 +51,8 @@ public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible
   case nothingToGenerate(Int)
   /// An option is out of range, or the model gave no usable logits.
   case sampling(SamplingError)
+  /// The sequence has outgrown the memory for keys and values, with nobody else in it.
+  case cacheFull(tokens: Int, limit: Int)
 
   /// What is wrong and what to do about it.
   public var description: String {
@@ -63,6 +65,9 @@ public enum GenerationError: Error, Sendable, Equatable, CustomStringConvertible
       "token id \(id) is outside the vocabulary: expected 0 to \(count - 1)"
     case .nothingToGenerate(let count): "\(count) tokens to generate: expected at least 1"
     case .sampling(let error): error.description
+    case .cacheFull(let tokens, let limit):
+      "a sequence of \(tokens) tokens and its beams need more memory for keys and values than its limit of \(limit) tokens: "
+        + "use fewer beams, fewer tokens, or a higher limit"
     }
   }
 }
