@@ -23,6 +23,8 @@ import Testing
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let data = folder + "/data.jsonl"
     try Data(#"{"prompt": "a", "completion": "b"}"#.utf8).write(to: URL(filePath: data))
+    let yaml = folder + "/broken.yaml"
+    try Data("rank: 4\nalpha: [\n".utf8).write(to: URL(filePath: yaml))
     let tune = ["finetune", "--model", "no-model", "--data", data, "--output", folder + "/run"]
     let evaluate = ["evaluate", "no-model", "--data", data]
     let mistakes = [
@@ -52,6 +54,10 @@ import Testing
       Mistake(64, ["generate", "m", "x", "--logit-bias", "a=b"], ["a=b", "ID=BIAS"]),
       Mistake(1, ["generate", "m"], ["standard input is empty"]),
       Mistake(1, ["score", "m", "--file", folder + "/none"], ["/none", "--file"]),
+      Mistake(64, ["finetune", "--output", folder + "/run"], ["--model: is missing", "--resume"]),
+      Mistake(64, tune + ["--name", "bad name"], ["--name bad name", "letters"]),
+      Mistake(64, ["evaluate", "--data", data, "no-model"], ["MODEL", "before --data"]),
+      Mistake(1, ["finetune", "--recipe", yaml, "--output", folder + "/run"], [yaml, "is not YAML", "line 3"]),
       Mistake(64, ["genrate", "m"], ["did you mean generate?"]),
       Mistake(1, ["generate", "no-model", "x"], ["no-model", "no model of this name"]),
     ]
@@ -70,7 +76,7 @@ import Testing
         return (
           Evaluation(
             model: name, loss: losses.perToken, perplexity: 1, bits_per_byte: 1, supervised_tokens: sums.count,
-            examples: sums.count, exact_match: nil, token_f1: nil, key_fact: nil),
+            examples: sums.count, truncated_examples: nil, exact_match: nil, token_f1: nil, key_fact: nil),
           EvaluationDetail(losses: losses, answers: [])
         )
       }

@@ -16,6 +16,8 @@ public struct Evaluation: Encodable, Sendable {
   public let supervised_tokens: Int
   /// Examples that the loss is taken over; those with nothing to predict are left out.
   public let examples: Int
+  /// Examples of which only the beginning fits the model's context; nil when all fit.
+  public let truncated_examples: Int?
   /// Share of generated answers equal to the reference after SQuAD's normalisation.
   public let exact_match: Double?
   /// Mean F1 of words shared with the reference.
@@ -65,8 +67,16 @@ public struct Evaluator {
     let model = model.rendering(on: date ?? model.trainingDate)
     let tokenizer = try ExampleTokenizer(model)
     var tokenized: [TokenizedExample] = []
+    var statistics = DatasetStatistics()
     for example in examples {
-      if let example = try tokenizer.tokenize(example).example { tokenized.append(example) }
+      let outcome = try tokenizer.tokenize(example)
+      statistics.add(outcome)
+      if let example = outcome.example { tokenized.append(example) }
+    }
+    guard !tokenized.isEmpty else {
+      throw RunError(
+        "\(examples.first?.file ?? "the data"): no example has an answer that fits the \(model.engine.contextLength) tokens "
+          + "of \(model.name): expected at least one; shorten the questions")
     }
     let losses = HeldOutLoss(tokenized).measure(model.engine, adapter: model.adapter, precision: precision)
     let answers = generates ? try answer(model) : []
@@ -81,6 +91,7 @@ public struct Evaluator {
       model: model.name, loss: losses.perToken, perplexity: exp(losses.perToken),
       bits_per_byte: losses.sums.reduce(0, +) / log(2) / Double(max(1, bytes)),
       supervised_tokens: losses.counts.reduce(0, +), examples: tokenized.count,
+      truncated_examples: statistics.truncatedCount > 0 ? statistics.truncatedCount : nil,
       exact_match: mean(answers.map(\.exactMatch)), token_f1: mean(answers.map(\.tokenF1)),
       key_fact: mean(judged.map { $0 ? 1 : 0 }))
     return (evaluation, EvaluationDetail(losses: losses, answers: answers))

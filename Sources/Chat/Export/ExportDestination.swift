@@ -22,7 +22,8 @@ struct ExportDestination {
     }
     guard access(parent, W_OK) == 0 else {
       throw ExportError(
-        "\(path): the folder \(parent) cannot be written to: \(String(cString: strerror(errno))): choose another --output")
+        "\(path): the folder \(parent) cannot be written to: \(String(cString: strerror(errno))): choose another --output"
+      )
     }
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) else { return }
     let real = url.resolvingSymlinksInPath().path

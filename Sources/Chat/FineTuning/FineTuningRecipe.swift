@@ -181,6 +181,10 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
 
   private static func describe(_ error: DecodingError) -> String {
     switch error {
+    case .dataCorrupted(let context) where context.codingPath.isEmpty && context.underlyingError != nil:
+      // Yams says line and column, over several lines with a picture of the place.
+      let reason = context.underlyingError.map { "\($0)" } ?? ""
+      return "is not YAML: " + reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     case .typeMismatch(_, let context) where context.codingPath.isEmpty:
       return "is not a recipe: expected a line KEY: VALUE for each setting, such as rank: 8"
     case .dataCorrupted(let context), .typeMismatch(_, let context), .valueNotFound(_, let context),

@@ -79,6 +79,9 @@ struct Evaluate: ParsableCommand {
     print(
       "\(tuned.examples) examples, \(tuned.supervised_tokens) tokens that count; "
         + (other.map { "\($0.model) → \(tuned.model)" } ?? tuned.model))
+    if let cut = tuned.truncated_examples {
+      print("\(cut) of them are longer than the context of \(tuned.model): what does not fit is left out")
+    }
     row("held-out loss", tuned.loss, other?.loss)
     row("perplexity", tuned.perplexity, other?.perplexity)
     row("bits per byte", tuned.bits_per_byte, other?.bits_per_byte)

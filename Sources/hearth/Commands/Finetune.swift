@@ -83,12 +83,12 @@ struct Finetune: ParsableCommand {
   func run() throws {
     var resolved = try startingRecipe()
     if !resume { try applyFlags(to: &resolved) }
-    try resolved.validate()
-    if let name, !ModelManifest.isName(name) {
+    if !resume, resolved.model.isEmpty || resolved.data.isEmpty {
       throw ValidationError(
-        "--name \(name): expected letters, digits, dots, dashes and underscores, beginning with a letter or digit")
+        "\(resolved.model.isEmpty ? "--model" : "--data"): is missing: expected --model MODEL and --data FILE …, a --recipe that "
+          + "names both, or --resume")
     }
-
+    try resolved.validate()
     if preview {
       for file in resolved.data + resolved.validation { try Places.requireReadable(file, "--data") }
     } else {
@@ -96,6 +96,13 @@ struct Finetune: ParsableCommand {
     }
     let location = try ModelStore().locate(resolved.model)
     let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
+    if resolved.maxLength > base.engine.contextLength {
+      if maxLength != nil, !quiet {
+        StandardError.write(
+          "note: \(base.name) was made for at most \(base.engine.contextLength) tokens, so --max-length is that\n")
+      }
+      resolved.maxLength = base.engine.contextLength
+    }
     if resolved.targets == ["attention"] {
       resolved.targets = base.engine.attentionTargets
     }
@@ -149,6 +156,10 @@ struct Finetune: ParsableCommand {
     if resume, !trainingFlags.isEmpty {
       throw ValidationError(
         "--resume goes on with the run's own recipe: drop \(trainingFlags.joined(separator: ", "))")
+    }
+    if let name, !ModelManifest.isName(name) {
+      throw ValidationError(
+        "--name \(name): expected letters, digits, dots, dashes and underscores, beginning with a letter or digit")
     }
     if resume, preview { throw ValidationError("--preview: shows a run before it begins: drop --resume") }
     if !validation.isEmpty, validationFraction != nil {

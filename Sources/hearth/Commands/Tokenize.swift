@@ -38,6 +38,10 @@ struct Tokenize: ParsableCommand {
     func answer(_ input: Input) throws -> any Encodable {
       if decode {
         guard let ids = input.ids else { throw CommandError("the field ids is missing") }
+        if let stranger = ids.first(where: { $0 < 0 || Int($0) >= tokenizer.vocabularyCount }) {
+          throw CommandError(
+            "token id \(stranger) is outside the vocabulary: expected 0 to \(tokenizer.vocabularyCount - 1)")
+        }
         return Text(text: tokenizer.decode(ids))
       }
       guard let text = input.text else { throw CommandError("the field text is missing") }
@@ -50,7 +54,10 @@ struct Tokenize: ParsableCommand {
     var input = Input()
     if decode {
       input.ids = try given.split(whereSeparator: { $0 == "," || $0.isWhitespace }).map { part in
-        guard let id = Int32(part) else { throw ValidationError("\(part) is not a token id") }
+        guard let id = Int32(part) else {
+          throw CommandError(
+            "\(part): is not a token id: expected whole numbers, separated by spaces or commas")
+        }
         return id
       }
     } else {

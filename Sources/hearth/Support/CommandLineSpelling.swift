@@ -8,6 +8,11 @@ enum CommandLineSpelling {
   /// - Throws: `ValidationError` for a command that there is none of, with the one that was probably meant.
   static func corrected(_ arguments: [String]) throws -> [String] {
     if let first = arguments.first, !first.hasPrefix("-") { try requireCommand(first) }
+    if arguments.first == "evaluate", arguments.dropFirst().first == "--data",
+      !arguments.dropFirst(2).contains(where: { $0.hasPrefix("-") })
+    {
+      throw ValidationError("--data: takes all that follows it: give MODEL before --data")
+    }
     var (result, follows): ([String], Bool) = ([], false)
     for (index, argument) in arguments.enumerated() {
       if argument == "--" { return result + arguments[index...] }
