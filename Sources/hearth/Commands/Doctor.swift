@@ -8,7 +8,7 @@ struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Say what this machine can run, how fast to expect it, and what is missing.",
     discussion: """
-      Looks at the processor, memory, disk and the store, measures for two seconds, and says of each stored model and of usual sizes
+      Looks at the processor, memory, disk and the store, measures for two seconds, and says of each stored model and of usual sizes \
       whether they fit, before anything is downloaded. Of a MODEL that is named it also measures the speed.
 
       Examples:

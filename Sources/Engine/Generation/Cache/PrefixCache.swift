@@ -173,7 +173,9 @@ public final class PrefixCache {
     for child in node.children.values {
       let common = child.tokens[...].commonCount(rest)
       guard common > 0, common >= best?.count ?? 0 else { continue }
-      if common == best?.count, let other = best?.node, !child.tokens.lexicographicallyPrecedes(other.tokens) { continue }
+      if common == best?.count, let other = best?.node, !child.tokens.lexicographicallyPrecedes(other.tokens) {
+        continue
+      }
       best = (child, common)
     }
     if let best {

@@ -230,8 +230,9 @@ public final class BatchDecoder {
         keep(job, whole: true)
         job.sequence = nil
         // A search begins anew; nobody has seen anything of it.
-        if let search = job.search, let state = try? BeamSearch(
-          search.options, prompt: job.request.prompt, vocabularyCount: model.vocabularyCount)
+        if let search = job.search,
+          let state = try? BeamSearch(
+            search.options, prompt: job.request.prompt, vocabularyCount: model.vocabularyCount)
         {
           job.search = .init(options: search.options, state: state)
         }
