@@ -10,7 +10,8 @@ help:
 	@echo 'make lint      formatting, import rules, file sizes'
 	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers'
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
-	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared'
+	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared; twenty thousand'
+	@echo '               requests in random company instead of one thousand, each compared with itself alone'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
 	@echo 'make bench-peers  speed and memory beside llama.cpp (Python; see Docs/performance.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
@@ -92,8 +93,10 @@ fuzz:
 	HEARTH_FUZZ_SECONDS=$$(($(FUZZ_SECONDS) / 7)) Scripts/test.sh --no-parallel --filter 'FuzzTests|damageNeverTraps'
 
 KILLS ?= 200
+REQUESTS ?= 20000
 soak:
 	HEARTH_KILLS=$(KILLS) Scripts/test.sh --filter KillTests
+	HEARTH_REQUESTS=$(REQUESTS) Scripts/test.sh --filter EqualityTests
 
 # Each program prints rates beside what registers and memory of this machine allow.
 RATES = clang -std=gnu17 -O3 -Wno-psabi -ffp-contract=off -fno-math-errno -ISources/CKernels/include \

@@ -24,12 +24,12 @@ extension BatchDecoder {
     }
     guard !parts.isEmpty else { return [] }
     addDrafts(to: &parts)
-    var logits = model.step(parts.flatMap(\.inputs))[...]
+    // Taken out one after the other, so that each row has one owner and is changed in place.
+    var logits = Array(model.step(parts.flatMap(\.inputs)).reversed())
     var events: [Event] = []
     for part in parts {
       let count = part.inputs.reduce(0) { $0 + $1.logitCount }
-      var rows = Array(logits.prefix(count))
-      logits = logits.dropFirst(count)
+      var rows = (0..<count).map { _ in logits.removeLast() }
       guard count > 0 else { continue }
       do throws(SamplingError) {
         if part.job.search == nil { try choose(part, &rows, &events) } else { try advanceSearch(part.job, rows) }
