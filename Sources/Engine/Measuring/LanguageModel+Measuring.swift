@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// How long a model takes, through the decoder that answers requests.
 extension LanguageModel {
   /// Seconds from `count` tokens of a prompt to the first token of an answer.
@@ -23,7 +25,9 @@ extension LanguageModel {
     for _ in 0..<sequenceCount {
       let prompt = sampleTokens(position + 1)
       let past = sequence(adapter: nil)
-      past.cache.prepare(adding: position)
+      let isReserved = past.cache.reserve(adding: position)
+      precondition(isReserved, "a sequence whose pages are limited by memory only")
+      for page in past.cache.pages { unsafe memset(page.data, 0, cacheShape.pageBytes) }
       past.cache.advance(by: position)
       past.tokens = Array(prompt.prefix(position))
       _ = try decoder.add(GenerationRequest(prompt: prompt, maximumTokenCount: count), continuing: past)

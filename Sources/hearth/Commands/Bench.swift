@@ -63,7 +63,7 @@ struct Bench: ParsableCommand {
     if showsProgress { FileHandle.standardError.write(Data("\r\u{1B}[K".utf8)) }
     let report = BenchReport(
       model: opened, format: facts.format, promptTokens: promptTokens.values, loadSeconds: loadSeconds, result)
-    if json { JSONOutput.write(report) } else { print(report.table(decodeTokens: decodeTokens)) }
+    if json { try JSONOutput.write(report) } else { print(report.table(decodeTokens: decodeTokens)) }
   }
 
   /// - Throws: `CommandError` with both numbers when the model's context cannot hold what is asked.

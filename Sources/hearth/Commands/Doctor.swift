@@ -42,7 +42,7 @@ struct Doctor: ParsableCommand {
       (benchmark.sequences, benchmark.repetitions) = ([1], 3)
       measured = try benchmark.run(opened.engine)
     }
-    if json { return JSONOutput.write(DoctorReport(checkup: checkup, measured: measured)) }
+    if json { return try JSONOutput.write(DoctorReport(checkup: checkup, measured: measured)) }
     print(DoctorReport(checkup: checkup, measured: measured).text)
   }
 }
