@@ -24,6 +24,9 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "Scripts"))
+from peers import formats  # noqa: E402
+
 # The prompt whose first token is waited for.
 PROMPT = "The capital of France is"
 
@@ -180,44 +183,6 @@ def compare(hearth, rounds, **asked):
     return medians
 
 
-def make_files(arguments):
-    """A file of each format, made once."""
-    folder = pathlib.Path(arguments.files)
-    folder.mkdir(parents=True, exist_ok=True)
-    source = json_of([arguments.hearth, "show", arguments.model, "--json"])
-    own = source["format"].split()[-1]
-    files = {}
-    for name in arguments.formats.split(","):
-        if name == own:
-            files[name] = source["path"]
-            continue
-        files[name] = str(folder / f"{arguments.model}-{name}.gguf")
-        if pathlib.Path(files[name]).exists():
-            continue
-        if name in ("Q4_K_M", "Q5_K_M", "Q4_K_S", "Q5_K_S", "Q3_K_M"):
-            llama_quantize(source["path"], files[name], name)
-        else:
-            subprocess.run(
-                [arguments.hearth, "quantize", arguments.model, "--type", name, "--output", files[name], "--no-measure"],
-                stdout=subprocess.DEVNULL, check=True)
-    return files
-
-
-def llama_quantize(source, target, name):
-    """llama.cpp's own mixture of formats; it starts from quantised weights, which matters to quality and not to speed."""
-    import llama_cpp
-
-    silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
-    llama_cpp.llama_log_set(silence, ctypes.c_void_p(0))
-    settings = llama_cpp.llama_model_quantize_default_params()
-    settings.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{name}")
-    settings.allow_requantize = True
-    draft = target + ".part"
-    if llama_cpp.llama_model_quantize(str(source).encode(), draft.encode(), ctypes.byref(settings)) != 0:
-        sys.exit(f"llama.cpp cannot make {name} of {source}")
-    os.rename(draft, target)
-
-
 def processor():
     for line in open("/proc/cpuinfo"):
         if line.startswith("model name"):
@@ -243,7 +208,7 @@ def main():
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     parser.add_argument("--hearth", default=str(ROOT / ".build/release/hearth"))
     parser.add_argument("--model", default="smollm2", help="a name in Hearth's store")
-    parser.add_argument("--files", default=str(ROOT / ".build/bench-peers"), help="where files of other formats are kept")
+    parser.add_argument("--files", default=str(formats.FOLDER), help="where files of other formats are kept")
     parser.add_argument("--formats", default="Q4_1,Q4_0,Q8_0,Q4_K_M,BF16")
     parser.add_argument("--contexts", default="128,1024,2048,4096,8000", help="positions to decode at; empty for none")
     parser.add_argument("--rounds", type=int, default=5)
@@ -254,7 +219,7 @@ def main():
         return run_peer(json.loads(arguments.peer))
     import llama_cpp
 
-    files = make_files(arguments)
+    files = formats.make(arguments.hearth, arguments.model, arguments.formats.split(","), arguments.files)
     everything = {}
     print(
         f"{datetime.date.today()}, {processor()}, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}; "

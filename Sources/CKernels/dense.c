@@ -14,26 +14,41 @@ typedef struct {
   hearth_dense* matrix;
   const uint8_t* rows;
   size_t row_bytes;
+  hearth_pieces pieces;  ///< panels
 } packing;
 
-static void pack_panels(void* context, int index, int count) {
-  const packing* p = context;
-  const hearth_dense* matrix = p->matrix;
-  const size_t size = matrix->element_bytes;
-  size_t first = matrix->panels * (size_t)index / (size_t)count;
-  size_t last = matrix->panels * ((size_t)index + 1) / (size_t)count;
-  for (size_t panel = first; panel < last; panel++) {
-    uint8_t* to = matrix->data + panel * matrix->columns * HEARTH_DENSE_ROWS * size;
-    size_t top = panel * HEARTH_DENSE_ROWS, left = matrix->rows - top;
-    size_t rows = left < HEARTH_DENSE_ROWS ? left : HEARTH_DENSE_ROWS;
-    if (rows < HEARTH_DENSE_ROWS) memset(to, 0, matrix->columns * HEARTH_DENSE_ROWS * size);
-    for (size_t r = 0; r < rows; r++) {
-      const uint8_t* from = p->rows + (top + r) * p->row_bytes;
+/// Turns `rows` rows of elements of `size` bytes into columns. Called with constants, so that elements are moved in registers; a
+/// stretch of columns at a time, so that what is written stays in the cache.
+static inline void transpose(uint8_t* to, const uint8_t* from, size_t row_bytes, size_t rows,
+                             size_t columns, const size_t size) {
+  enum { STRETCH = 64 };
+  for (size_t first = 0; first < columns; first += STRETCH) {
+    size_t last = first + STRETCH < columns ? first + STRETCH : columns;
+    for (size_t r = 0; r < rows; r++)
       // The file's rows may lie at any address.
-      for (size_t k = 0; k < matrix->columns; k++)
-        memcpy(to + (k * HEARTH_DENSE_ROWS + r) * size, from + k * size, size);
-    }
+      for (size_t k = first; k < last; k++)
+        memcpy(to + (k * HEARTH_DENSE_ROWS + r) * size, from + r * row_bytes + k * size, size);
   }
+}
+
+static void pack_panels(void* context, int index, int count) {
+  (void)index;
+  packing* p = context;
+  const hearth_dense* matrix = p->matrix;
+  const size_t panel_bytes = matrix->columns * HEARTH_DENSE_ROWS * matrix->element_bytes;
+  size_t first, last;
+  while (hearth_pieces_take(&p->pieces, (size_t)count, &first, &last))
+    for (size_t panel = first; panel < last; panel++) {
+      uint8_t* to = matrix->data + panel * panel_bytes;
+      size_t top = panel * HEARTH_DENSE_ROWS, left = matrix->rows - top;
+      size_t rows = left < HEARTH_DENSE_ROWS ? left : HEARTH_DENSE_ROWS;
+      if (rows < HEARTH_DENSE_ROWS) memset(to, 0, panel_bytes);
+      const uint8_t* from = p->rows + top * p->row_bytes;
+      if (matrix->element_bytes == 2)
+        transpose(to, from, p->row_bytes, rows, matrix->columns, 2);
+      else
+        transpose(to, from, p->row_bytes, rows, matrix->columns, 4);
+    }
 }
 
 hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const void* elements,
@@ -53,7 +68,9 @@ hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const
     return NULL;
   }
   matrix->data = matrix->memory.data;
-  hearth_pool_run(pool, pack_panels, &(packing){matrix, elements, row_bytes});
+  packing p = {.matrix = matrix, .rows = elements, .row_bytes = row_bytes};
+  hearth_pieces_begin(&p.pieces, matrix->panels);
+  hearth_pool_share(pool, pack_panels, &p);
   return matrix;
 }
 

@@ -1,6 +1,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "../pieces.h"
 #include "affine_internal.h"
 
 // A matrix is packed with f16 factors first; the first factor that f16 cannot hold ends that, and it is packed
@@ -12,15 +13,18 @@ typedef struct {
   const uint8_t* rows;
   size_t row_bytes;
   _Atomic bool inexact;
+  hearth_pieces pieces;  ///< panels
 } packing;
 
 static void store_q(const hearth_affine* matrix, uint8_t* block, size_t row,
                     const uint8_t q[HEARTH_BLOCK_COLUMNS]) {
-  for (size_t g = 0; g < matrix->bits; g++)
-    for (size_t j = 0; j < 4; j++)
-      block[64 * g + 4 * row + j] =
-          matrix->bits == 8 ? q[4 * g + j]
-                            : (uint8_t)((q[4 * g + j] & 15) | q[16 + 4 * g + j] << 4);
+  uint8_t pairs[16];
+  const uint8_t* bytes = q;
+  if (matrix->bits == 4) {
+    for (size_t j = 0; j < 16; j++) pairs[j] = (uint8_t)((q[j] & 15) | q[16 + j] << 4);
+    bytes = pairs;
+  }
+  for (size_t g = 0; g < matrix->bits; g++) memcpy(block + 64 * g + 4 * row, bytes + 4 * g, 4);
 }
 
 void hearth_affine_unpack_row(const hearth_affine* matrix, const uint8_t* block, size_t row,
@@ -48,7 +52,7 @@ static bool store_factor(const hearth_affine* matrix, uint8_t* block, size_t ind
 
 static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b) {
   const hearth_affine* matrix = p->matrix;
-  memset(block, 0, matrix->block_bytes);
+  if ((panel + 1) * HEARTH_PANEL_ROWS > matrix->rows) memset(block, 0, matrix->block_bytes);
   bool exact = true;
   for (size_t r = 0; r < HEARTH_PANEL_ROWS; r++) {
     size_t row = panel * HEARTH_PANEL_ROWS + r;
@@ -67,18 +71,19 @@ static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b)
 }
 
 static void pack_panels(void* context, int index, int count) {
+  (void)index;
   packing* p = context;
   hearth_affine* matrix = p->matrix;
-  size_t first = matrix->panels * (size_t)index / (size_t)count;
-  size_t last = matrix->panels * ((size_t)index + 1) / (size_t)count;
-  for (size_t panel = first; panel < last; panel++) {
-    uint8_t* block = matrix->data + panel * matrix->blocks * matrix->block_bytes;
-    for (size_t b = 0; b < matrix->blocks; b++, block += matrix->block_bytes) {
-      if (atomic_load_explicit(&p->inexact, memory_order_relaxed)) return;
-      if (!pack_block(p, block, panel, b))
-        atomic_store_explicit(&p->inexact, true, memory_order_relaxed);
+  size_t first, last;
+  while (hearth_pieces_take(&p->pieces, (size_t)count, &first, &last))
+    for (size_t panel = first; panel < last; panel++) {
+      uint8_t* block = matrix->data + panel * matrix->blocks * matrix->block_bytes;
+      for (size_t b = 0; b < matrix->blocks; b++, block += matrix->block_bytes) {
+        if (atomic_load_explicit(&p->inexact, memory_order_relaxed)) return;
+        if (!pack_block(p, block, panel, b))
+          atomic_store_explicit(&p->inexact, true, memory_order_relaxed);
+      }
     }
-  }
 }
 
 /// Sets how wide the factors are and gets the memory for that; false when there is none.
@@ -113,7 +118,8 @@ hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format
   for (int half_precision = 1; half_precision >= 0 && lay_out(matrix, half_precision);
        half_precision--) {
     packing p = {.matrix = matrix, .format = format, .rows = blocks, .row_bytes = row_bytes};
-    hearth_pool_run(pool, pack_panels, &p);
+    hearth_pieces_begin(&p.pieces, matrix->panels);
+    hearth_pool_share(pool, pack_panels, &p);
     if (!atomic_load(&p.inexact)) return matrix;
     hearth_weights_give(matrix->memory);
   }
