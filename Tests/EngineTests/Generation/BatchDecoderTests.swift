@@ -227,7 +227,8 @@ import Testing
     }
     #expect(cache.pool.peakCount == 4)
     // Less than the model's longest sequence: said before anything is computed.
-    let small = BatchDecoder(model, cache: PrefixCache(model, byteLimit: 2 * model.cacheShape.pageBytes), settings: .init())
+    let small = BatchDecoder(
+      model, cache: PrefixCache(model, byteLimit: 2 * model.cacheShape.pageBytes), settings: .init())
     #expect(small.contextLength == 64)
     #expect(throws: GenerationError.promptTooLong(tokens: 64, contextLength: 64)) {
       try small.add(GenerationRequest(prompt: model.tokens(64, seed: 1)))

@@ -60,7 +60,9 @@ import Testing
         scheduler.add(nextID, key: world.requests[nextID]?.key ?? "", laneCount: lanes)
         nextID += 1
       }
-      if Int.random(in: 0..<40, using: &random) == 0, let id = world.requests.keys.sorted().randomElement(using: &random) {
+      if Int.random(in: 0..<40, using: &random) == 0,
+        let id = world.requests.keys.sorted().randomElement(using: &random)
+      {
         scheduler.remove(id)
         world.requests[id] = nil
         cancelled += 1

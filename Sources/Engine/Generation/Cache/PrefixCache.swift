@@ -172,8 +172,9 @@ public final class PrefixCache {
     var best: (node: Node, count: Int)?
     for child in node.children.values {
       let common = child.tokens[...].commonCount(rest)
-      guard common > 0, common >= best?.count ?? 0 else { continue }
-      if common == best?.count, let other = best?.node, !child.tokens.lexicographicallyPrecedes(other.tokens) { continue }
+      guard common > 0 else { continue }
+      if let best, common < best.count { continue }
+      if let best, common == best.count, !child.tokens.lexicographicallyPrecedes(best.node.tokens) { continue }
       best = (child, common)
     }
     if let best {

@@ -21,12 +21,13 @@ public final class BatchDecoder {
     public var contextLength: Int?
     /// Answers and prompt tokens in a step.
     public var scheduling: Scheduler.Settings
-    /// The most rows of a pass, answers among them, that guesses may fill up; 0 guesses nothing.
+    /// The most rows of a pass, answers among them, that guesses may fill up; 0 guesses nothing. From four answers on a row more
+    /// costs as much as it brings even if every guess is right.
     public var draftRowLimit: Int
 
     /// Settings; what is not given is right for answers on this machine.
     public init(
-      contextLength: Int? = nil, scheduling: Scheduler.Settings = .init(maximumLaneCount: 64), draftRowLimit: Int = 8
+      contextLength: Int? = nil, scheduling: Scheduler.Settings = .init(maximumLaneCount: 64), draftRowLimit: Int = 4
     ) {
       self.contextLength = contextLength
       self.scheduling = scheduling
@@ -230,8 +231,9 @@ public final class BatchDecoder {
         keep(job, whole: true)
         job.sequence = nil
         // A search begins anew; nobody has seen anything of it.
-        if let search = job.search, let state = try? BeamSearch(
-          search.options, prompt: job.request.prompt, vocabularyCount: model.vocabularyCount)
+        if let search = job.search,
+          let state = try? BeamSearch(
+            search.options, prompt: job.request.prompt, vocabularyCount: model.vocabularyCount)
         {
           job.search = .init(options: search.options, state: state)
         }
