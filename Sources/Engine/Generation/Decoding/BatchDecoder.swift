@@ -21,12 +21,13 @@ public final class BatchDecoder {
     public var contextLength: Int?
     /// Answers and prompt tokens in a step.
     public var scheduling: Scheduler.Settings
-    /// The most rows of a pass, answers among them, that guesses may fill up; 0 guesses nothing.
+    /// The most rows of a pass, answers among them, that guesses may fill up; 0 guesses nothing. From four answers on a row more
+    /// costs as much as it brings even if every guess is right.
     public var draftRowLimit: Int
 
     /// Settings; what is not given is right for answers on this machine.
     public init(
-      contextLength: Int? = nil, scheduling: Scheduler.Settings = .init(maximumLaneCount: 64), draftRowLimit: Int = 8
+      contextLength: Int? = nil, scheduling: Scheduler.Settings = .init(maximumLaneCount: 64), draftRowLimit: Int = 4
     ) {
       self.contextLength = contextLength
       self.scheduling = scheduling
