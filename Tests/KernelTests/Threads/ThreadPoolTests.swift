@@ -56,7 +56,7 @@ struct ThreadPoolTests {
 
   /// A store of numbered work that tasks take from until nothing is left.
   private final class Store: @unchecked Sendable {
-    // Sendable: the counters are only touched through atomic additions of the C library's kind, under `lock`.
+    // Sendable: tasks touch the counters under `lock` only; the test reads `done` when the pool has finished.
     private let lock = NSLock()
     private var next = 0
     private(set) var done = 0
