@@ -18,7 +18,7 @@ struct Hearth: AsyncParsableCommand {
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
       Export.self, Quantize.self,
-      Serve.self, Keys.self, Audit.self,
+      Serve.self, Keys.self, Audit.self, Backup.self,
       Bench.self, Doctor.self,
     ])
 

@@ -50,6 +50,13 @@ public final class ChatModel {
       endTokens: endTokens, cache: cache, date: date, trainingDate: trainingDate)
   }
 
+  /// The same model with other memory for keys and values; weights are shared.
+  func with(cache: PrefixCache) -> ChatModel {
+    ChatModel(
+      name: name, engine: engine, tokenizer: tokenizer, template: template, adapter: adapter, endTokens: endTokens,
+      cache: cache, date: date, trainingDate: trainingDate)
+  }
+
   /// The same model with another day in its templates; nil is the moment of rendering.
   public func rendering(on date: Date?) -> ChatModel {
     ChatModel(

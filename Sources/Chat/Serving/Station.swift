@@ -14,6 +14,7 @@ final class Station {
   private var rate: Double?
 
   init(_ model: ChatModel, path: String, _ settings: EngineRoom.Settings) {
+    let model = settings.cacheBytes.map { model.with(cache: PrefixCache(model.engine, byteLimit: $0)) } ?? model
     self.model = model
     self.path = path
     // Where speed is not known yet, a step of any model is short.

@@ -94,6 +94,31 @@ public final class Storage: Sendable {
     return migrator
   }
 
+  /// Puts a copy in place of what is there. What was there is kept beside it, named by the time.
+  ///
+  /// - Throws: `ServerError` when the copy is damaged or written by a later version; nothing has changed then.
+  public static func restore(from path: String, home: URL) throws(ServerError) {
+    guard FileManager.default.fileExists(atPath: path) else { throw ServerError("\(path): is not there") }
+    let place = home.appending(path: "hearth.sqlite").path
+    let arriving = place + ".restoring"
+    try? FileManager.default.removeItem(atPath: arriving)
+    do {
+      try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
+      try FileManager.default.copyItem(atPath: path, toPath: arriving)
+      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: arriving)
+    } catch { throw ServerError("\(arriving): cannot be written: \(error)") }
+    let copy = try Storage(path: arriving)
+    let verdict = try copy.look { try String.fetchOne($0, sql: "PRAGMA integrity_check") }
+    guard verdict == "ok" else { throw ServerError("\(path): is damaged: \(verdict ?? "unreadable")") }
+    do {
+      try copy.queue.close()
+      if FileManager.default.fileExists(atPath: place) {
+        try FileManager.default.moveItem(atPath: place, toPath: place + ".before-\(Clock.seconds)")
+      }
+      try FileManager.default.moveItem(atPath: arriving, toPath: place)
+    } catch { throw ServerError("\(place): cannot be replaced: \(error)") }
+  }
+
   /// Copies everything to another file, while the server runs.
   ///
   /// - Throws: `ServerError`.

@@ -115,6 +115,20 @@ import Tokenizers
     }
   }
 
+  @Test func memoryForKeysAndValuesKeepsToItsLimit() async throws {
+    try await withRoom {
+      $0.cacheBytes = 100_000
+    } _: { room, model, _ in
+      for seed in 0..<8 {
+        let prompt = model.text.tokenizer.encode(String(repeating: "number \(seed) ", count: 6))
+        for try await _ in try room.answer(AnswerCall(model, prompt, endless(UInt64(seed), model))) {}
+      }
+      let status = room.currentStatus
+      #expect(status.cacheByteLimit <= 100_000 && status.cacheByteLimit > 0)
+      #expect(status.cacheBytes <= status.cacheByteLimit)
+    }
+  }
+
   @Test func scoresAndMeansDoNotDependOnPieces() async throws {
     try await withRoom { settings in
       settings.stepSeconds = 1e-9
