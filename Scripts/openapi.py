@@ -78,7 +78,7 @@ ROUTES = [
     ("post", "/v1/responses", "chat", "Responses, without memory", shape(
         ["model", "input"], model=STRING, input={"anyOf": [STRING, array(OBJECT, 2048)]}, instructions=STRING,
         temperature=number(0, 2), top_p=number(0, 1), max_output_tokens=integer(1, MOST), stream=BOOL, metadata=OBJECT,
-        user=STRING), "application/json"),
+        text=shape([], format=OBJECT), user=STRING), "application/json"),
     ("post", "/v1/messages", "chat", "Anthropic's messages", shape(
         ["model", "messages", "max_tokens"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS,
         max_tokens=integer(1, MOST), temperature=number(0, 1), top_p=number(0, 1), top_k=integer(0, 1000000),

@@ -141,6 +141,13 @@ class OpenAITests(unittest.TestCase):
         with self.assertRaises(openai.BadRequestError):
             self.client.responses.create(model="smollm2", input="x", previous_response_id="resp_1")
 
+        class Greeting(BaseModel):
+            word: str
+            loud: bool
+
+        parsed = self.client.responses.parse(model="smollm2", input="Say hello.", text_format=Greeting, max_output_tokens=200)
+        self.assertIsInstance(parsed.output_parsed, Greeting)
+
     def test_embeddings(self):
         reply = self.client.embeddings.create(model="smollm2", input=["a cat", "a kitten", "tax law"])
         vectors = [entry.embedding for entry in reply.data]

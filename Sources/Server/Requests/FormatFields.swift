@@ -30,6 +30,39 @@ enum FormatFields {
     return grammar
   }
 
+  /// Takes `text`, where `/v1/responses` has it.
+  ///
+  /// - Returns: The format as it was sent, and its grammar.
+  static func responsesFormat(
+    _ fields: inout Fields, _ limits: ServerSettings.Limits
+  ) throws(APIError) -> (sent: JSON, grammar: Grammar?) {
+    let free: JSON = ["type": "text"]
+    guard var text = try fields.object("text") else { return (free, nil) }
+    try text.refuse("verbosity", unless: ["medium"], "say in a message how long the answer shall be")
+    guard let sent = text.value("format") else {
+      try text.finish()
+      return (free, nil)
+    }
+    try text.finish()
+    var format = try Fields(sent, at: "text.format")
+    guard let type = try format.word("type", of: ["text", "json_object", "json_schema"]) else {
+      throw format.missing("type")
+    }
+    var grammar: Grammar?
+    if type == "json_object" {
+      grammar = try compile("text.format") { () throws(GrammarError) in try Grammar.anyObject() }
+    } else if type == "json_schema" {
+      guard try format.string("name") != nil else { throw format.missing("name") }
+      guard let schema = format.value("schema") else { throw format.missing("schema") }
+      _ = try format.string("description")
+      // Schemas are enforced, whatever this says.
+      _ = try format.bool("strict")
+      grammar = try self.schema(schema, "text.format.schema", limits)
+    }
+    try format.finish()
+    return (sent, grammar)
+  }
+
   /// The grammar of a schema.
   static func schema(_ schema: JSON, _ path: String, _ limits: ServerSettings.Limits) throws(APIError) -> Grammar {
     guard schema.bytes.count <= limits.schemaBytes else {

@@ -38,6 +38,8 @@ struct ResponsesRequest: Sendable {
   let isStreaming: Bool
   let instructions: String?
   let metadata: JSON
+  /// Which texts the answer may be, as it was sent.
+  let format: JSON
 
   init(_ given: Fields, _ state: ServerState) throws {
     var fields = given
@@ -54,6 +56,9 @@ struct ResponsesRequest: Sendable {
     options.maximumTokenCount = try fields.integer("max_output_tokens", in: 1...Int(Int32.max))
     isStreaming = try fields.bool("stream") ?? false
     metadata = fields.value("metadata") ?? [:]
+    let (format, grammar) = try FormatFields.responsesFormat(&fields, limits)
+    self.format = format
+    if let grammar { options.constraint = model.constraint(grammar) }
     try ResponsesRequest.refuseOthers(&fields)
     try fields.finish()
     prompt = try PromptRendering.prompt(messages, model)
@@ -73,7 +78,6 @@ struct ResponsesRequest: Sendable {
     try fields.refuse("prompt", "there are no stored prompts")
     try fields.refuse("service_tier", unless: ["auto", "default"], "there is one tier")
     try fields.refuse("top_logprobs", unless: [0], "use /v1/chat/completions")
-    try fields.refuse("text", unless: [["format": ["type": "text"]]], "answers are free text")
     try fields.refuse("tools", unless: [[]], "models here call no tools")
     try fields.refuse("tool_choice", unless: ["none", "auto"], "models here call no tools")
     try fields.refuse("parallel_tool_calls", unless: [true, false], "models here call no tools")
@@ -204,7 +208,7 @@ struct ResponsesReply: Sendable {
       "model": .string(wanted.model.name),
       "output": answer.map { [item([part($0.text)], status($0))] } ?? [], "parallel_tool_calls": true,
       "previous_response_id": nil, "reasoning": ["effort": nil, "summary": nil], "store": false,
-      "temperature": .real(Double(wanted.options.sampling.temperature)), "text": ["format": ["type": "text"]],
+      "temperature": .real(Double(wanted.options.sampling.temperature)), "text": ["format": wanted.format],
       "tool_choice": "auto", "tools": [], "top_p": .real(Double(wanted.options.sampling.topP)),
       "truncation": "disabled",
       "usage": answer.map(usage) ?? .null, "user": nil, "metadata": wanted.metadata,
