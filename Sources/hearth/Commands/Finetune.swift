@@ -96,6 +96,25 @@ struct Finetune: ParsableCommand {
   enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
 
   func run() throws {
+    guard let group = try MPILaunch.group() else { return try train(nil) }
+    do { try group.rank == 0 ? train(group) : lend(to: group) } catch {
+      // The others cannot go on without this one, nor would they notice for as long as they compute.
+      StandardError.write("hearth: \(error)\n")
+      MPILaunch.abandon(group)
+      throw SilentFailure()
+    }
+    MPILaunch.leave(group)
+  }
+
+  /// Works on the run of the group's first process.
+  private func lend(to group: any TrainingGroup) throws {
+    let recipe = try FineTuningMember.recipe(of: group)
+    let location = try ModelStore().locate(recipe.model)
+    let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
+    try FineTuningMember(recipe, base: base, group: group).run()
+  }
+
+  private func train(_ group: (any TrainingGroup)?) throws {
     var resolved = try startingRecipe()
     if !resume { try applyFlags(to: &resolved) }
     if !resume, resolved.model.isEmpty || resolved.data.isEmpty {
@@ -124,7 +143,8 @@ struct Finetune: ParsableCommand {
     if preview { return try FineTuningPreview(resolved, base).print(json: json) }
 
     let run = try FineTuning(
-      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir)
+      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir,
+      group: group)
     Interruption.watch()
     run.isInterrupted = { Interruption.isRequested }
     let progress = TrainingProgress(isQuiet: quiet || json)
