@@ -98,6 +98,11 @@ public struct Exporter {
       }
     case .ggufAdapter:
       let adapter = try source.requireAdapter(format)
+      guard !adapter.settings.isWeightDecomposed else {
+        throw ExportError(
+          "\(source.name) was trained with DoRA, which llama.cpp's adapter files cannot hold: export the merged model with --format "
+            + "gguf, or the adapter with --format peft")
+      }
       adapterType = type?.name ?? "F32"
       _ = try GGUFAdapter.write(adapter, of: source.base.engine, to: place.path, name: source.name, type: type)
     case .gguf:

@@ -16,5 +16,8 @@ public struct PreparedData: Sendable {
   public var validationStatistics: DatasetStatistics { data.validationStatistics }
 
   /// The first examples to train on, as tokens.
-  public func first(_ count: Int) -> [TokenizedExample] { Array(data.training.prefix(count)) }
+  public func first(_ count: Int) -> [TokenizedExample] { Array(data.training.answers.prefix(count)) }
+
+  /// The rejected answers beside them; empty unless preferences are learned.
+  public func firstRejected(_ count: Int) -> [TokenizedExample] { Array(data.training.rejected.prefix(count)) }
 }

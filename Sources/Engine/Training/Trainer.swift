@@ -13,6 +13,8 @@ public final class Trainer {
     public let supervisedTokens: Int
     /// Every token that went through the model.
     public let tokens: Int
+    /// How preferences stand before the step; nil when none were trained on.
+    public var preferences: PreferenceFigures?
   }
 
   /// Everything about the optimisation that stays the same from step to step.
@@ -96,7 +98,17 @@ public final class Trainer {
       sum += accumulate(
         batch, scale: 1 / Float(supervised), pass: stepCount << 16 | index)
     }
-    let loss = supervised > 0 ? sum / Double(supervised) : 0
+    return try update(
+      StepResult(
+        loss: supervised > 0 ? sum / Double(supervised) : 0, gradientNorm: 0, supervisedTokens: supervised,
+        tokens: tokens), learningRate: learningRate)
+  }
+
+  /// Shortens the gradient that was gathered, and takes the step.
+  ///
+  /// - Throws: `TrainingError.lossIsNotFinite` before anything has changed.
+  func update(_ gathered: StepResult, learningRate: Double) throws(TrainingError) -> StepResult {
+    let loss = gathered.loss
     let norm = optimizer.gradientNorm(model.pool)
     guard loss.isFinite, norm.isFinite else {
       for parameter in optimizer.parameters { parameter.zeroGradient() }
@@ -109,7 +121,9 @@ public final class Trainer {
     }
     optimizer.step(learningRate: learningRate, gradientScale: Float(scale), model.pool)
     model.revision += 1
-    return StepResult(loss: loss, gradientNorm: norm, supervisedTokens: supervised, tokens: tokens)
+    return StepResult(
+      loss: loss, gradientNorm: norm, supervisedTokens: gathered.supervisedTokens, tokens: gathered.tokens,
+      preferences: gathered.preferences)
   }
 }
 

@@ -1,4 +1,5 @@
 internal import Chat
+internal import Engine
 internal import Foundation
 
 /// A run's progress on stderr: a bar that moves when stderr is a terminal, a line for each evaluation otherwise.
@@ -25,8 +26,25 @@ final class TrainingProgress {
     case .evaluation(let evaluation):
       line(
         String(
-          format: "step %d: held-out loss %.4f, perplexity %.2f%@", evaluation.step, evaluation.loss,
-          evaluation.perplexity, evaluation.isBest ? ", the best so far" : ""))
+          format: "step %d: held-out loss %.4f%@%@", evaluation.step, evaluation.loss,
+          evaluation.perplexity.map { String(format: ", perplexity %.2f", $0) }
+            ?? evaluation.preferences.map {
+              String(format: ", %.0f %% of pairs right, margin %.3f", 100 * $0.accuracy, $0.margin)
+            } ?? "",
+          evaluation.isBest ? ", the best so far" : ""))
+    case .probe(let probe):
+      line(
+        String(
+          format:
+            "beside what was taught: %.3f bits per byte of general text (base %.3f), %.0f of %d questions (base %.0f)",
+          probe.tuned.bits_per_byte, probe.base.bits_per_byte, probe.tuned.accuracy * Double(probe.tuned.questions),
+          probe.tuned.questions, probe.base.accuracy * Double(probe.base.questions)))
+      for warning in probe.warnings { line("warning: forgotten: \(warning)") }
+      if !probe.warnings.isEmpty {
+        line(
+          "Mix in ordinary conversations (--replay FILE), or use a smaller --learning-rate, fewer --epochs or a smaller --rank"
+        )
+      }
     case .done(let done):
       line(
         String(
@@ -82,13 +100,32 @@ enum TrainingEventJSON {
     let gradient_norm: Double
     let supervised_tokens: Int
     let tokens_per_second: Double
+    let rewards: Rewards?
   }
   private struct Evaluation: Encodable {
     let event = "evaluation"
     let step: Int
     let loss: Double
-    let perplexity: Double
+    let perplexity: Double?
     let best: Bool
+    let rewards: Rewards?
+  }
+  private struct Rewards: Encodable {
+    let accuracy: Double
+    let margin: Double
+    let chosen: Double
+    let rejected: Double
+
+    init?(_ figures: PreferenceFigures?) {
+      guard let figures else { return nil }
+      (accuracy, margin, chosen, rejected) = (figures.accuracy, figures.margin, figures.chosen, figures.rejected)
+    }
+  }
+  private struct Probe: Encodable {
+    let event = "probe"
+    let base: GeneralProbe.Score
+    let tuned: GeneralProbe.Score
+    let warnings: [String]
   }
   private struct Done: Encodable {
     let event = "done"
@@ -110,9 +147,12 @@ enum TrainingEventJSON {
         Step(
           step: s.step, epoch: s.epoch, loss: s.loss, learning_rate: s.learningRate,
           gradient_norm: s.gradientNorm, supervised_tokens: s.supervisedTokens,
-          tokens_per_second: s.tokensPerSecond))
+          tokens_per_second: s.tokensPerSecond, rewards: Rewards(s.preferences)))
     case .evaluation(let e):
-      try JSONOutput.write(Evaluation(step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest))
+      try JSONOutput.write(
+        Evaluation(
+          step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest, rewards: Rewards(e.preferences)))
+    case .probe(let p): try JSONOutput.write(Probe(base: p.base, tuned: p.tuned, warnings: p.warnings))
     case .done(let d):
       try JSONOutput.write(
         Done(

@@ -49,7 +49,8 @@ import Testing
     [
       "finetune", "--model", place.modelPath, "--data", place.dataPath, "--output", output, "--batch-size", "2",
       "--epochs",
-      "3", "--evaluate-every", "3", "--save-every", "2", "--rank", "2", "--dropout", "0.1", "--threads", "1",
+      "3", "--no-probe", "--evaluate-every", "3", "--save-every", "2", "--rank", "2", "--dropout", "0.1", "--threads",
+      "1",
     ]
   }
 
