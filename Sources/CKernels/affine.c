@@ -8,7 +8,7 @@
 // threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
 // by. Which thread does a piece changes nothing in it.
 
-/// From so many tokens on, unpacking a panel first pays without AVX-512.
+/// From so many tokens on, unpacking a panel first pays, with AVX2 and with i8mm.
 enum { UNPACKING_TOKENS = 8 };
 
 typedef struct {
@@ -36,6 +36,18 @@ static void multiply_panel(const hearth_panel_product* product) {
     else
       hearth_panel_product_batch_avx2(product);
     return;
+  }
+#elif defined(__aarch64__)
+  switch (hearth_isa_current()) {
+    case HEARTH_ISA_I8MM:
+      if (product->tokens < UNPACKING_TOKENS)
+        hearth_panel_product_i8mm(product);
+      else
+        hearth_panel_product_batch_i8mm(product);
+      return;
+    case HEARTH_ISA_DOTPROD: hearth_panel_product_dotprod(product); return;
+    case HEARTH_ISA_NEON: hearth_panel_product_neon(product); return;
+    default: break;
   }
 #endif
   hearth_panel_product_scalar(product);
