@@ -98,7 +98,7 @@ public final class FineTuning {
     try record.requireBase(base)
   }
 
-  private static func makeTrainer(
+  static func makeTrainer(
     _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?
   ) throws -> Trainer {
     let settings = Trainer.Settings(
