@@ -104,7 +104,7 @@ public final class FineTuning {
   }
 
   static func makeTrainer(
-    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)?
+    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)? = nil
   ) throws -> Trainer {
     let settings = Trainer.Settings(
       weightDecay: recipe.weightDecay, maximumGradientNorm: recipe.maxGradientNorm, seed: recipe.seed)

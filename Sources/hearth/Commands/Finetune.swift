@@ -123,6 +123,7 @@ struct Finetune: ParsableCommand {
           + "names both, or --resume")
     }
     try resolved.validate()
+    if let name { try ModelStore().requireNoAlias(name) }
     if preview {
       for file in resolved.data + resolved.validation + resolved.replay { try Places.requireReadable(file, "--data") }
     } else {
@@ -147,7 +148,7 @@ struct Finetune: ParsableCommand {
       group: group)
     Interruption.watch()
     run.isInterrupted = { Interruption.isRequested }
-    let progress = TrainingProgress(isQuiet: quiet || json)
+    let progress = TrainingProgress(isQuiet: quiet || json, resolved, base.tokenizer)
     let done = try run.run { event in
       if json { try TrainingEventJSON.write(event) }
       progress.show(event)
