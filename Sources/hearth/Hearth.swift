@@ -19,6 +19,7 @@ struct Hearth: AsyncParsableCommand {
       Finetune.self, Evaluate.self,
       Promote.self, Rollback.self,
       Export.self, Quantize.self,
+      Serve.self, Keys.self, Audit.self,
       Bench.self, Doctor.self,
     ])
 
