@@ -13,6 +13,7 @@ typedef struct {
   const uint8_t* rows;
   size_t row_bytes;
   _Atomic bool inexact;
+  _Atomic uint32_t levels;  ///< all q together, by or
   hearth_pieces pieces;  ///< panels
 } packing;
 
@@ -50,7 +51,18 @@ static bool store_factor(const hearth_affine* matrix, uint8_t* block, size_t ind
   return hearth_float_bits(hearth_f16_to_f32(half)) == hearth_float_bits(value);
 }
 
-static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b) {
+/// All 32 together, by or.
+static inline uint32_t levels_of(const uint8_t q[HEARTH_BLOCK_COLUMNS]) {
+  uint64_t word[4];
+  memcpy(word, q, sizeof word);
+  word[0] |= word[1] | word[2] | word[3];
+  word[0] |= word[0] >> 32;
+  word[0] |= word[0] >> 16;
+  return (uint32_t)(word[0] | word[0] >> 8) & 255;
+}
+
+/// False when a factor had to be rounded.
+static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b, uint32_t* levels) {
   const hearth_affine* matrix = p->matrix;
   if ((panel + 1) * HEARTH_PANEL_ROWS > matrix->rows) memset(block, 0, matrix->block_bytes);
   bool exact = true;
@@ -61,6 +73,7 @@ static bool pack_block(const packing* p, uint8_t* block, size_t panel, size_t b)
     float scale[2], minimum[2];
     p->format->unpack_group(q, scale, minimum, p->rows + row * p->row_bytes, b);
     store_q(matrix, block, r, q);
+    *levels |= levels_of(q);
     for (size_t part = 0; part < matrix->parts; part++) {
       size_t index = part * HEARTH_PANEL_ROWS + r;
       exact &= store_factor(matrix, block, index, scale[part]);
@@ -74,16 +87,18 @@ static void pack_panels(void* context, int index, int count) {
   (void)index;
   packing* p = context;
   hearth_affine* matrix = p->matrix;
+  uint32_t levels = 0;
   size_t first, last;
   while (hearth_pieces_take(&p->pieces, (size_t)count, &first, &last))
     for (size_t panel = first; panel < last; panel++) {
       uint8_t* block = matrix->data + panel * matrix->blocks * matrix->block_bytes;
       for (size_t b = 0; b < matrix->blocks; b++, block += matrix->block_bytes) {
         if (atomic_load_explicit(&p->inexact, memory_order_relaxed)) return;
-        if (!pack_block(p, block, panel, b))
+        if (!pack_block(p, block, panel, b, &levels))
           atomic_store_explicit(&p->inexact, true, memory_order_relaxed);
       }
     }
+  atomic_fetch_or_explicit(&p->levels, levels, memory_order_relaxed);
 }
 
 /// Sets how wide the factors are and gets the memory for that; false when there is none.
@@ -120,6 +135,7 @@ hearth_affine* hearth_affine_pack(hearth_pool* pool, const hearth_format* format
     packing p = {.matrix = matrix, .format = format, .rows = blocks, .row_bytes = row_bytes};
     hearth_pieces_begin(&p.pieces, matrix->panels);
     hearth_pool_share(pool, pack_panels, &p);
+    matrix->levels = atomic_load(&p.levels);
     if (!atomic_load(&p.inexact)) return matrix;
     hearth_weights_give(matrix->memory);
   }
