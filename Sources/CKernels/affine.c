@@ -8,6 +8,11 @@
 // threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
 // by. Which thread does a piece changes nothing in it.
 
+#if defined(__aarch64__)
+/// From so many tokens on, unpacking a panel first pays with i8mm.
+enum { UNPACKING_TOKENS = 8 };
+#endif
+
 typedef struct {
   const hearth_affine* const* matrices;
   float* const* ys;
@@ -21,11 +26,7 @@ typedef struct {
   hearth_pieces pieces;
 } job;
 
-#if defined(__aarch64__)
-/// From so many tokens on, unpacking a panel first pays with i8mm.
-enum { UNPACKING_TOKENS = 8 };
-#endif
-
+/// One panel.
 static void multiply_panel(const hearth_panel_product* product) {
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX512) {

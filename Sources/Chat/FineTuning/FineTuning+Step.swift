@@ -8,15 +8,10 @@ extension FineTuning {
   ) throws -> FineTuningEvent.Step {
     let rate = schedule.rate(at: progress.step)
     let chosen = plan.batches(at: progress.step)
+    try group?.announce(.step)
     let result: Trainer.StepResult
-    do {
-      if let references {
-        result = try trainer.step(
-          chosen.map { data.training.preferences($0, references.training) }, beta: recipe.beta, learningRate: rate)
-      } else {
-        result = try trainer.step(chosen.map { data.training.batch($0) }, learningRate: rate)
-      }
-    } catch {
+    do { result = try trainer.step(chosen, of: data, references, recipe, rate: rate) } catch {
+      if case .groupFailed = error { throw RunError("\(error)") }
       throw RunError("\(error)\(damage.map { " The \($0)." } ?? "") \(blame(chosen.flatMap { $0 }))")
     }
     progress.step += 1
@@ -63,16 +58,16 @@ extension FineTuning {
   func evaluate(
     _ metrics: borrowing MetricsLog, _ board: borrowing TensorBoardWriter
   ) throws -> FineTuningEvent.Evaluation {
-    let precision: Precision = recipe.precision == .serving ? .serving : .reference
+    let precision = recipe.heldOutPrecision
     let preferences = references.map {
       data.validation.figures(
         $0.validation, beta: recipe.beta, base.engine, trainer.adapter, precision: precision)
     }
+    if preferences == nil { try group?.announce(.evaluate) }
     let loss =
-      preferences?.loss
+      try preferences?.loss
       ?? HeldOutLoss(data.validation.answers).measure(
-        base.engine, adapter: trainer.adapter, precision: precision
-      ).perToken
+        base.engine, adapter: trainer.adapter, precision: precision, group)
     guard loss.isFinite else {
       throw RunError(
         "step \(progress.step): the held-out loss is \(loss): "

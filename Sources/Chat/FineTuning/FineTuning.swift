@@ -1,4 +1,4 @@
-internal import Engine
+public import Engine
 internal import Foundation
 internal import Tokenizers
 
@@ -23,6 +23,8 @@ public final class FineTuning {
   var progress = RunFolder.Progress()
   /// What the model gave both answers of each pair before the run; nil unless preferences are learned.
   private(set) var references: PreferenceReferences?
+  /// Who else works on this run; this process is the first of them.
+  let group: (any TrainingGroup)?
   private let resumes: Bool
   /// Whether a process has worked in the folder before.
   private let isLater: Bool
@@ -38,14 +40,17 @@ public final class FineTuning {
   ///   - output: The run folder.
   ///   - resume: Whether to go on with the run in `output`; a run that has no checkpoint yet begins anew.
   ///   - logFolder: For TensorBoard; the run folder when nil.
-  /// - Throws: `RunError`, `DatasetError`, `AdapterError`, `CheckpointError`.
+  ///   - group: Whose first member this process is; the others run a `FineTuningMember`.
+  /// - Throws: `RunError`, `DatasetError`, `AdapterError`, `CheckpointError`, and what the group throws.
   public init(
     _ recipe: FineTuningRecipe, base: ChatModel, basePath: String, output: String, resume: Bool = false,
-    logFolder: String? = nil
+    logFolder: String? = nil, group: (any TrainingGroup)? = nil
   ) throws {
     try recipe.validate()
     let recipe = recipe.pinningDate(for: base)
     self.recipe = recipe
+    self.group = group
+    _ = try group?.share(Array(recipe.yaml().utf8))
     let base = base.rendering(on: recipe.renderingDate)
     self.base = base
     self.basePath = basePath
@@ -60,9 +65,8 @@ public final class FineTuning {
     }
     data = try TrainingData(recipe, for: base)
     plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
-    schedule = LearningRateSchedule(
-      shape: recipe.schedule, peak: recipe.learningRate,
-      warmupSteps: Int((recipe.warmupRatio * Double(plan.stepCount)).rounded(.up)), totalSteps: plan.stepCount)
+    schedule = LearningRateSchedule(recipe, stepCount: plan.stepCount)
+    try group?.requireSame(baseWeights + " " + data.hash)
 
     if !resume { try folder.create() }
     lock = try folder.lock()
@@ -70,7 +74,7 @@ public final class FineTuning {
     isLater = resume
     let checkpoint = resume ? try folder.newest() : nil
     resumes = checkpoint != nil
-    trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: checkpoint?.folder)
+    trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: checkpoint?.folder, group: group)
     if let checkpoint {
       guard checkpoint.progress.dataHash == data.hash else {
         throw RunError(
@@ -83,6 +87,7 @@ public final class FineTuning {
       progress.dataHash = data.hash
       try writeRecords()
     }
+    try trainer.agree()
   }
 
   /// - Throws: `RunError` when the run was begun on another base, or on one with another tokenizer or template.
@@ -98,14 +103,14 @@ public final class FineTuning {
     try record.requireBase(base)
   }
 
-  private static func makeTrainer(
-    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?
+  static func makeTrainer(
+    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)? = nil
   ) throws -> Trainer {
     let settings = Trainer.Settings(
       weightDecay: recipe.weightDecay, maximumGradientNorm: recipe.maxGradientNorm, seed: recipe.seed)
     guard recipe.method == .lora else {
       if let checkpoint { try engine.readParameters(from: checkpoint) }
-      return Trainer(engine, adapter: nil, settings: settings)
+      return Trainer(engine, adapter: nil, settings: settings, group: group)
     }
     let adapter: Adapter
     if let path = checkpoint ?? recipe.adapter {
@@ -117,7 +122,7 @@ public final class FineTuning {
           isRankStabilised: recipe.rslora, isWeightDecomposed: recipe.dora),
         seed: recipe.seed)
     }
-    return Trainer(engine, adapter: adapter, settings: settings)
+    return Trainer(engine, adapter: adapter, settings: settings, group: group)
   }
 
   /// The model as it is now.
@@ -168,6 +173,7 @@ public final class FineTuning {
         try save()
       }
     }
+    try group?.announce(.end)
     if try folder.newest()?.progress.step != progress.step {
       try metrics.flush()
       try board.flush()
@@ -191,17 +197,13 @@ public final class FineTuning {
 
   /// What is measured from later on: the model as it is before the first step.
   private func measureStart() throws {
-    let path = folder.file(PreferenceReferences.fileName)
-    if resumes {
-      if recipe.objective == .dpo { references = try PreferenceReferences(path, for: data) }
-      return
-    }
     if recipe.objective == .dpo {
-      let measured = PreferenceReferences(data, base.engine, trainer.adapter)
-      try measured.write(to: path)
-      references = measured
+      let path = folder.file(PreferenceReferences.fileName)
+      if !resumes { try PreferenceReferences(data, base.engine, trainer.adapter).write(to: path) }
+      references = try PreferenceReferences(path, for: data)
     }
-    if recipe.probe { progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil)) }
+    _ = try group?.share(references?.json() ?? [])
+    if recipe.probe, !resumes { progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil)) }
   }
 
   private func evaluates(after step: Int) -> Bool {

@@ -194,6 +194,11 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw RunError("\(path): cannot be read: give the path of a recipe, such as the recipe.yaml of a run")
     }
+    try self.init(yaml: data, from: path)
+  }
+
+  /// Reads a recipe that lies at `path`, or came from what is called that.
+  init(yaml data: Data, from path: String) throws {
     guard !data.allSatisfy({ " \n\r\t".utf8.contains($0) }) else {
       throw RunError("\(path): is empty: expected a recipe")
     }

@@ -37,9 +37,7 @@ struct PreferenceReferences: Codable, Sendable, Equatable {
 
   /// - Throws: `RunError` when the file is missing, damaged or of other data.
   init(_ path: String, for data: TrainingData) throws {
-    guard let bytes = FileManager.default.contents(atPath: path),
-      let found = try? JSONDecoder().decode(PreferenceReferences.self, from: bytes), found.dataHash == data.hash,
-      found.training.count == data.training.count, found.validation.count == data.validation.count
+    guard let bytes = FileManager.default.contents(atPath: path), let found = PreferenceReferences(json: bytes, for: data)
     else {
       throw RunError(
         "\(path): is not what this run measured at its beginning, and it cannot be measured again now: restore it from a copy, "
@@ -48,11 +46,32 @@ struct PreferenceReferences: Codable, Sendable, Equatable {
     self = found
   }
 
-  func write(to path: String) throws {
+  private init?(json: Data, for data: TrainingData) {
+    guard let found = try? JSONDecoder().decode(PreferenceReferences.self, from: json), found.dataHash == data.hash,
+      found.training.count == data.training.count, found.validation.count == data.validation.count
+    else { return nil }
+    self = found
+  }
+
+  /// What the first member of a group measured; nil when the run does not learn preferences.
+  ///
+  /// - Throws: What the group throws; `RunError` when that belongs to other data.
+  init?(sharedBy group: any TrainingGroup, for data: TrainingData) throws {
+    let bytes = try group.share([])
+    guard !bytes.isEmpty else { return nil }
+    guard let found = PreferenceReferences(json: Data(bytes), for: data) else {
+      throw RunError("the group's first process measured its references on other data: copy its files to this machine")
+    }
+    self = found
+  }
+
+  func json() throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
-    try AtomicFile.write(Array(try encoder.encode(self)), to: path)
+    return Array(try encoder.encode(self))
   }
+
+  func write(to path: String) throws { try AtomicFile.write(try json(), to: path) }
 }
 
 extension TrainingData.Examples {

@@ -1,6 +1,6 @@
 /// The data of a run as it would be trained on, for a look before it starts.
 public struct PreparedData: Sendable {
-  private let data: TrainingData
+  let data: TrainingData
   /// Optimiser steps that the recipe makes of it.
   public let stepCount: Int
 

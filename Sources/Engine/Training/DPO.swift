@@ -10,6 +10,11 @@ public struct PreferenceBatch: Sendable {
   /// A batch without pairs.
   public init() {}
 
+  init(sequences: TrainingBatch, references: [Double]) {
+    self.sequences = sequences
+    self.references = references
+  }
+
   /// One answer with its prompt.
   public struct Answer: Sendable {
     /// Prompt and answer.
@@ -56,6 +61,14 @@ public struct PreferenceFigures: Sendable, Equatable {
 
   /// Of no pairs yet.
   public init() {}
+
+  /// All of it, to be added up among the members of a group.
+  var numbers: [Double] { [Double(pairCount), lossSum, chosenSum, rejectedSum, Double(wins)] }
+
+  init(_ numbers: [Double]) {
+    (pairCount, lossSum, chosenSum) = (Int(numbers[0]), numbers[1], numbers[2])
+    (rejectedSum, wins) = (numbers[3], Int(numbers[4]))
+  }
 
   private func mean(_ sum: Double) -> Double { pairCount > 0 ? sum / Double(pairCount) : 0 }
   /// The mean loss.
@@ -110,9 +123,12 @@ extension Trainer {
   ) throws(TrainingError) -> StepResult {
     let pairCount = batches.reduce(0) { $0 + $1.pairCount }
     var figures = PreferenceFigures()
-    for (index, batch) in batches.enumerated() where batch.pairCount > 0 {
-      figures.add(accumulate(batch, beta: beta, scale: 1 / Float(pairCount), pass: stepCount << 16 | index))
+    for (index, batch) in batches.enumerated() {
+      let share = group.map { batch.pairs($0.share(of: batch.pairCount)) } ?? batch
+      guard share.pairCount > 0 else { continue }
+      figures.add(accumulate(share, beta: beta, scale: 1 / Float(pairCount), pass: stepCount << 16 | index))
     }
+    figures = PreferenceFigures(try combine(figures.numbers))
     return try update(
       StepResult(
         loss: figures.loss, gradientNorm: 0,

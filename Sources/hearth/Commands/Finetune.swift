@@ -96,6 +96,25 @@ struct Finetune: ParsableCommand {
   enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
 
   func run() throws {
+    guard let group = try MPILaunch.group() else { return try train(nil) }
+    do { try group.rank == 0 ? train(group) : lend(to: group) } catch {
+      // The others cannot go on without this one, nor would they notice for as long as they compute.
+      StandardError.write("hearth: \(error)\n")
+      MPILaunch.abandon(group)
+      throw SilentFailure()
+    }
+    MPILaunch.leave(group)
+  }
+
+  /// Works on the run of the group's first process.
+  private func lend(to group: any TrainingGroup) throws {
+    let recipe = try FineTuningMember.recipe(of: group)
+    let location = try ModelStore().locate(recipe.model)
+    let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
+    try FineTuningMember(recipe, base: base, group: group).run()
+  }
+
+  private func train(_ group: (any TrainingGroup)?) throws {
     var resolved = try startingRecipe()
     if !resume { try applyFlags(to: &resolved) }
     if !resume, resolved.model.isEmpty || resolved.data.isEmpty {
@@ -104,6 +123,7 @@ struct Finetune: ParsableCommand {
           + "names both, or --resume")
     }
     try resolved.validate()
+    if let name { try ModelStore().requireNoAlias(name) }
     if preview {
       for file in resolved.data + resolved.validation + resolved.replay { try Places.requireReadable(file, "--data") }
     } else {
@@ -124,10 +144,11 @@ struct Finetune: ParsableCommand {
     if preview { return try FineTuningPreview(resolved, base).print(json: json) }
 
     let run = try FineTuning(
-      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir)
+      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir,
+      group: group)
     Interruption.watch()
     run.isInterrupted = { Interruption.isRequested }
-    let progress = TrainingProgress(isQuiet: quiet || json)
+    let progress = TrainingProgress(isQuiet: quiet || json, resolved, base.tokenizer)
     let done = try run.run { event in
       if json { try TrainingEventJSON.write(event) }
       progress.show(event)

@@ -1,6 +1,7 @@
 internal import Chat
 internal import Engine
 internal import Foundation
+internal import Tokenizers
 
 /// A run's progress on stderr: a bar that moves when stderr is a terminal, a line for each evaluation otherwise.
 final class TrainingProgress {
@@ -9,18 +10,26 @@ final class TrainingProgress {
   private let started = ContinuousClock.now
   private var firstStep: Int?
   private var smoothedLoss: Double?
+  private let maximumLength: Int
+  private let tokenizer: Tokenizer
+  /// When the second step that this process takes began: the first one also makes what is made once.
+  private var secondStep: ContinuousClock.Instant?
 
-  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+  init(isQuiet: Bool, _ recipe: FineTuningRecipe, _ tokenizer: Tokenizer) {
+    self.isQuiet = isQuiet
+    self.tokenizer = tokenizer
+    maximumLength = recipe.maxLength
+  }
 
   func show(_ event: FineTuningEvent) {
     guard !isQuiet else { return }
     switch event {
     case .prepared(let training, let validation, let parameters, let steps):
-      line(
-        "\(training.exampleCount) examples (\(training.tokenCount) tokens, \(training.supervisedCount) supervised), "
-          + "\(validation.exampleCount) held out, \(parameters) trainable numbers, \(steps) steps")
-      for warning in training.warnings { line("warning: \(warning.count) × \(warning.first)") }
-      for leak in validation.leaks.prefix(3) { line("warning: \(leak)") }
+      let summary = DataSummary(
+        training: training, validation: validation, maximumLength: maximumLength, tokenizer: tokenizer)
+      for text in summary.short { line(text) }
+      line("\(parameters) trainable numbers, \(steps) steps")
+      for warning in summary.warnings { line(warning) }
     case .resumed(let step): line("resumed after step \(step)")
     case .step(let step): show(step)
     case .evaluation(let evaluation):
@@ -67,6 +76,7 @@ final class TrainingProgress {
     smoothedLoss = smoothedLoss.map { 0.9 * $0 + 0.1 * step.loss } ?? step.loss
     let first = firstStep ?? step.step
     firstStep = first
+    foretell(step, after: step.step - first)
     guard isTerminal else { return }
     let share = Double(step.step) / Double(max(1, step.stepCount))
     let filled = Int(share * 24)
@@ -77,6 +87,17 @@ final class TrainingProgress {
       String(
         format: "\r\u{1B}[K%@ %d/%d  loss %.4f  %.0f tokens/s  %@ left", bar, step.step, step.stepCount,
         smoothedLoss ?? step.loss, step.tokensPerSecond, TrainingProgress.time(left)))
+  }
+
+  /// Says once, when two steps of this process are done, how long the others will take.
+  private func foretell(_ step: FineTuningEvent.Step, after count: Int) {
+    if count == 0 { secondStep = ContinuousClock.now }
+    guard count == 1, step.stepCount - step.step >= 2, let secondStep else { return }
+    let seconds = (ContinuousClock.now - secondStep).seconds * Double(step.stepCount - step.step)
+    line(
+      String(
+        format: "about %@ of training to go at %.0f tokens/s; %.2f GB of memory so far", TrainingProgress.time(seconds),
+        step.tokensPerSecond, Double(PeakMemory.bytes) / 1e9))
   }
 
   static func time(_ seconds: Double) -> String {
