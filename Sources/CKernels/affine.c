@@ -8,6 +8,11 @@
 // threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
 // by. Which thread does a piece changes nothing in it.
 
+#if defined(__aarch64__)
+/// From so many tokens on, unpacking a panel first pays with i8mm.
+enum { UNPACKING_TOKENS = 8 };
+#endif
+
 typedef struct {
   const hearth_affine* const* matrices;
   float* const* ys;
@@ -21,6 +26,29 @@ typedef struct {
   hearth_pieces pieces;
 } job;
 
+/// One panel.
+static void multiply_panel(const hearth_panel_product* product) {
+#if defined(__x86_64__)
+  if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
+    hearth_panel_product_avx512(product);
+    return;
+  }
+#elif defined(__aarch64__)
+  switch (hearth_isa_current()) {
+    case HEARTH_ISA_I8MM:
+      if (product->tokens < UNPACKING_TOKENS)
+        hearth_panel_product_i8mm(product);
+      else
+        hearth_panel_product_batch_i8mm(product);
+      return;
+    case HEARTH_ISA_DOTPROD: hearth_panel_product_dotprod(product); return;
+    case HEARTH_ISA_NEON: hearth_panel_product_neon(product); return;
+    default: break;
+  }
+#endif
+  hearth_panel_product_scalar(product);
+}
+
 static void multiply_panels(hearth_panel_product product) {
 #if defined(__x86_64__)
   if (hearth_isa_current() == HEARTH_ISA_AVX2) {
@@ -28,15 +56,7 @@ static void multiply_panels(hearth_panel_product product) {
     return;
   }
 #endif
-  for (; product.panels > 0; product.panels--, product.panel++) {
-#if defined(__x86_64__)
-    if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
-      hearth_panel_product_avx512(&product);
-      continue;
-    }
-#endif
-    hearth_panel_product_scalar(&product);
-  }
+  for (; product.panels > 0; product.panels--, product.panel++) multiply_panel(&product);
 }
 
 /// Adds the residual to what pieces have written.

@@ -17,7 +17,9 @@ struct Hearth: AsyncParsableCommand {
       Chat.self,
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
+      Promote.self, Rollback.self,
       Export.self, Quantize.self,
+      Serve.self, Keys.self, Audit.self,
       Bench.self, Doctor.self,
     ])
 

@@ -5,7 +5,7 @@
 
 #define UNROLLED _Pragma("clang loop unroll(full)")
 
-// AVX2 has sixteen registers of eight floats, AVX-512 thirty-two of sixteen.
+// AVX2 has sixteen registers of eight floats, NEON thirty-two of four, which hold as much; AVX-512 has thirty-two of sixteen.
 
 #define WIDTH 8
 #define BAND 6
@@ -52,6 +52,8 @@ void hearth_tile_multiply(const hearth_tile_product* product) { multiply((void*)
 bool hearth_tile_reads_halves(size_t rows) {
 #if defined(__x86_64__)
   return rows <= 6 && hearth_isa_current() >= HEARTH_ISA_AVX2;
+#elif defined(__aarch64__)
+  return rows <= 6 && hearth_isa_current() >= HEARTH_ISA_NEON;
 #else
   (void)rows;
   return false;

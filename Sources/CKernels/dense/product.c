@@ -73,15 +73,23 @@ HEARTH_INLINE void multiply_panel(const hearth_dense_product* p, const size_t mo
     memcpy(p->y + (p->first + t) * p->ldy + top, totals + t * HEARTH_DENSE_ROWS, rows * sizeof *totals);
 }
 
-// Sixteen registers of eight hold the totals of two tokens, thirty-two of sixteen those of twelve.
+// Sixteen registers of eight hold the totals of two tokens, thirty-two of four those of three (they are read as weights pass
+// by), thirty-two of sixteen those of twelve.
+#if defined(__aarch64__)
+#define FEW 3
+#else
+#define FEW 2
+#endif
 HEARTH_INLINE void multiply_few(void* context, int index, int count) {
   (void)index, (void)count;
-  multiply_panel(context, 2);
+  multiply_panel(context, FEW);
 }
+#if !defined(__aarch64__)
 HEARTH_INLINE void multiply_many(void* context, int index, int count) {
   (void)index, (void)count;
   multiply_panel(context, 12);
 }
+#endif
 HEARTH_KERNEL_OF(multiply, multiply_few, multiply_few, multiply_many)
 
 void hearth_dense_panel_product(const hearth_dense_product* product) {

@@ -1,5 +1,5 @@
 /// A JSON value as a data file holds it: keys keep their order, and a repeated key is an error rather than a silent choice.
-enum JSONElement: Sendable, Equatable {
+package enum JSONElement: Sendable, Equatable {
   case null
   case bool(Bool)
   /// The number as written; training data never computes with it.
@@ -9,13 +9,18 @@ enum JSONElement: Sendable, Equatable {
   case object([Member])
 
   /// One key and its value.
-  struct Member: Sendable, Equatable {
-    let key: String
-    let value: JSONElement
+  package struct Member: Sendable, Equatable {
+    package let key: String
+    package let value: JSONElement
+
+    package init(key: String, value: JSONElement) {
+      self.key = key
+      self.value = value
+    }
   }
 
   /// What the value is, as messages name it.
-  var kindName: String {
+  package var kindName: String {
     switch self {
     case .null: "null"
     case .bool: "a boolean"
@@ -27,13 +32,13 @@ enum JSONElement: Sendable, Equatable {
   }
 
   /// The value of `key`, when this is an object that has it.
-  subscript(key: String) -> JSONElement? {
+  package subscript(key: String) -> JSONElement? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key == key }?.value
   }
 
   /// The keys of an object in the order they were written.
-  var keys: [String] {
+  package var keys: [String] {
     guard case .object(let members) = self else { return [] }
     return members.map(\.key)
   }
@@ -43,24 +48,24 @@ enum JSONElement: Sendable, Equatable {
 ///
 /// Foundation's reader neither reports repeated keys nor tells a lone surrogate or an early end from any other mistake;
 /// people who fix data files need those told apart.
-struct JSONReader {
+package struct JSONReader {
   /// What is wrong and at which byte of the input.
-  struct Failure: Error, Equatable {
+  package struct Failure: Error, Equatable {
     let kind: DatasetError.Kind
-    let offset: Int
-    let expected: String
-    let found: String
+    package let offset: Int
+    package let expected: String
+    package let found: String
   }
 
   private let bytes: [UInt8]
   private let end: Int
   /// The next byte to read.
-  private(set) var position: Int
+  package private(set) var position: Int
   /// Nesting beyond this is refused, so that hostile input cannot exhaust the stack.
-  static let maximumDepth = 64
+  package static let maximumDepth = 64
 
   /// Reads from `bytes[range]`, which must hold UTF-8.
-  init(_ bytes: [UInt8], range: Range<Int>? = nil) {
+  package init(_ bytes: [UInt8], range: Range<Int>? = nil) {
     let range = (range ?? 0..<bytes.count).clamped(to: 0..<bytes.count)
     self.bytes = bytes
     position = range.lowerBound
@@ -68,10 +73,10 @@ struct JSONReader {
   }
 
   /// The byte at the reading position, nil at the end.
-  var next: UInt8? { position < end ? bytes[position] : nil }
+  package var next: UInt8? { position < end ? bytes[position] : nil }
 
   /// Moves over spaces, tabs and line ends.
-  mutating func skipWhitespace() {
+  package mutating func skipWhitespace() {
     while position < end {
       switch bytes[position] {
       case 0x20, 0x09, 0x0A, 0x0D: position += 1
@@ -90,7 +95,7 @@ struct JSONReader {
   /// Reads one value, with whitespace before it.
   ///
   /// - Throws: `Failure` at the first byte that does not belong.
-  mutating func value(depth: Int = 0) throws(Failure) -> JSONElement {
+  package mutating func value(depth: Int = 0) throws(Failure) -> JSONElement {
     guard depth <= Self.maximumDepth else {
       throw failure(.tooDeep, "at most \(Self.maximumDepth) levels of nesting", "more")
     }
@@ -109,12 +114,12 @@ struct JSONReader {
   }
 
   /// Builds a failure at the reading position.
-  func failure(_ kind: DatasetError.Kind, _ expected: String, _ found: String) -> Failure {
+  package func failure(_ kind: DatasetError.Kind, _ expected: String, _ found: String) -> Failure {
     Failure(kind: kind, offset: position, expected: expected, found: found)
   }
 
   /// The byte at the reading position as messages show it.
-  func found() -> String {
+  package func found() -> String {
     guard let byte = next else { return "the end" }
     if byte == 0 { return "a NUL byte" }
     if byte < 0x20 { return "control character 0x" + String(byte, radix: 16) }

@@ -23,10 +23,13 @@ struct RunFolder: Sendable {
     var evaluationsWithoutImprovement = 0
     /// SHA-256 of the tokens trained and evaluated on.
     var dataHash = ""
+    /// What the base scored on general texts and questions; nil when it was not measured.
+    var baseProbe: GeneralProbe.Score?
 
     private enum CodingKeys: String, CodingKey {
       case step, bestStep = "best_step", bestLoss = "best_loss", baseLoss = "base_loss"
       case evaluationsWithoutImprovement = "evaluations_without_improvement", dataHash = "data_hash"
+      case baseProbe = "base_probe"
     }
   }
 
@@ -42,6 +45,7 @@ struct RunFolder: Sendable {
   static let recipeName = "recipe.yaml"
   static let metricsName = "metrics.jsonl"
   static let reportName = "report.html"
+  static let probeName = "probe.json"
   private static let manifestName = "manifest.json"
   private static let progressName = "trainer.json"
   static let momentsName = "optimizer.safetensors"

@@ -42,6 +42,9 @@ public struct Answer: Sendable {
   /// Seconds from the first token to the last.
   public var decodingSeconds = 0.0
 
+  /// An answer without a word.
+  public init() {}
+
   /// Tokens read per second, those of the cache excluded.
   public var promptTokensPerSecond: Double {
     firstTokenSeconds > 0 ? Double(promptTokenCount - cachedTokenCount) / firstTokenSeconds : 0

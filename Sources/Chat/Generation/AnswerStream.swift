@@ -11,6 +11,10 @@ struct AnswerStream {
   private let keepsProbabilities: Bool
   private let started: ContinuousClock.Instant
   private var firstToken: ContinuousClock.Instant?
+  /// Tokens whose text may not have been shown yet, with where it ends in all decoded bytes.
+  private var unshown: [(token: SampledToken, end: Int)] = []
+  private var decodedByteCount = 0
+  private var shownByteCount = 0
 
   init(
     _ tokenizer: Tokenizer, stops: [String], endTokens: Set<Int32>, promptTokenCount: Int,
@@ -42,8 +46,12 @@ struct AnswerStream {
     if !isEnd {
       answer.tokens.append(token.chosen.id)
       if keepsProbabilities { answer.logProbabilities.append(token) }
-      let (emit, stopped) = stops.append(decoder.append(token.chosen.id))
+      let piece = decoder.append(token.chosen.id)
+      decodedByteCount += piece.utf8.count
+      if keepsProbabilities { unshown.append((token, decodedByteCount)) }
+      let (emit, stopped) = stops.append(piece)
       text = emit
+      shownByteCount += text.utf8.count
       if stopped {
         answer.finishReason = .stop
         answer.text += text
@@ -60,10 +68,21 @@ struct AnswerStream {
     return (shown, true)
   }
 
+  /// Tokens whose text has been shown since the last call, where probabilities are kept. Those that spell a stop string
+  /// never are.
+  mutating func takeShown() -> [SampledToken] {
+    let count = unshown.firstIndex { $0.end > shownByteCount } ?? unshown.count
+    defer { unshown.removeFirst(count) }
+    return unshown.prefix(count).map(\.token)
+  }
+
   /// What was held back, now that no token follows.
   private mutating func finish() -> String {
     let (emit, stopped) = stops.append(decoder.finish())
     let rest = emit + (stopped ? "" : stops.finish())
+    shownByteCount += rest.utf8.count
+    // What the decoder held back belongs to the last token.
+    if !stops.isStopped { shownByteCount = max(shownByteCount, decodedByteCount) }
     if stops.isStopped { answer.finishReason = .stop }
     return rest
   }

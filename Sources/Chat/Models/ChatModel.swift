@@ -60,24 +60,17 @@ public final class ChatModel {
   /// The ids of a conversation up to where the assistant answers.
   ///
   /// - Throws: `ChatModelError.noTemplate`, or `TemplateError` when the template refuses the messages.
-  public func prompt(_ messages: [ChatMessage]) throws -> [Int32] {
-    tokenizer.encode(try rendered(messages, addGenerationPrompt: true))
-  }
+  public func prompt(_ messages: [ChatMessage]) throws -> [Int32] { try text.prompt(messages) }
 
   /// A conversation as the model reads it; special tokens that messages spell are marked as text.
   ///
   /// - Throws: As `prompt`.
   public func rendered(_ messages: [ChatMessage], addGenerationPrompt: Bool) throws -> RenderedText {
-    guard let template else { throw ChatModelError.noTemplate(model: name) }
-    return try template.render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, against: tokenizer.forgeryGuard,
-      now: date ?? Date())
+    try text.rendered(messages, addGenerationPrompt: addGenerationPrompt)
   }
 
   /// The ids of plain text, with what the tokenizer itself puts before a text.
-  public func prompt(raw text: String) -> [Int32] {
-    tokenizer.sequencePrefix + tokenizer.encode(text, special: false)
-  }
+  public func prompt(raw text: String) -> [Int32] { self.text.prompt(raw: text) }
 }
 
 /// Why a model cannot do what was asked.

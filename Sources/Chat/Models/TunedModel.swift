@@ -68,27 +68,35 @@ public struct TunedModel: Codable, Sendable, Equatable {
   ///
   /// - Throws: `RunError` when the run has no checkpoint yet, its base has gone, or the text layer has changed; `RoomError`.
   func open(name: String, precision: Precision, pool: WorkerPool, room: Room) throws -> ChatModel {
-    guard let checkpointPath else {
-      throw RunError(
-        "\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
-    }
     guard FileManager.default.fileExists(atPath: base) else {
       throw RunError(
         "\(folder): was trained on \(baseName) at \(base), which is not there any more: put it back or pull it again")
     }
+    _ = try requireCheckpoint()
     let model = try ChatModel.open(path: base, name: baseName, precision: precision, pool: pool, room: room)
+    return try put(on: model, name: name)
+  }
+
+  private func requireCheckpoint() throws -> String {
+    if let checkpointPath { return checkpointPath }
+    throw RunError("\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
+  }
+
+  /// Whether what was learned is an adapter, which can share its base with others.
+  var isAdapter: Bool { method == "lora" }
+
+  /// Puts what was learned on a base that is loaded. An adapter leaves the base as it is; other weights take its place.
+  ///
+  /// - Throws: `RunError` when the run has no checkpoint yet or `model` is not the base it was trained on.
+  func put(on model: ChatModel, name: String) throws -> ChatModel {
+    let checkpointPath = try requireCheckpoint()
     try requireBase(model)
     let trainingDate = try trainingDate()
-    guard method == "lora" else {
-      try model.engine.readParameters(from: checkpointPath)
-      return ChatModel(
-        name: name, engine: model.engine, tokenizer: model.tokenizer, template: model.template, adapter: nil,
-        endTokens: model.endTokens, trainingDate: trainingDate)
-    }
-    let adapter = try PEFTAdapter.read(checkpointPath, for: model.engine)
+    if !isAdapter { try model.engine.readParameters(from: checkpointPath) }
+    let adapter = isAdapter ? try PEFTAdapter.read(checkpointPath, for: model.engine) : nil
     return ChatModel(
       name: name, engine: model.engine, tokenizer: model.tokenizer, template: model.template, adapter: adapter,
-      endTokens: model.endTokens, trainingDate: trainingDate)
+      endTokens: model.endTokens, cache: model.cache, trainingDate: trainingDate)
   }
 
   /// What the run's recipe has as today.

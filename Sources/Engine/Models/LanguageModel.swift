@@ -65,6 +65,8 @@ public final class LanguageModel {
     }
   }
 
+  /// The most memory that activations ever took, in bytes.
+  public var workspacePeakBytes: Int { workspace.peakBytes }
   /// The longest sequence the model was made for, in tokens.
   public var contextLength: Int { architecture.shape.contextLength }
   /// Rows of the token table; ids are 0 to one less.
@@ -154,18 +156,12 @@ public final class LanguageModel {
   public func losses(
     _ batch: TrainingBatch, adapter: Adapter? = nil, precision: Precision = .reference
   ) -> [Double] {
-    var sums = [Double](repeating: 0, count: batch.sequenceCount)
-    guard !batch.targets.isEmpty else { return sums }
+    guard !batch.targets.isEmpty else { return batch.sums([]) }
     let pass = Pass(
       packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
     let hidden = architecture.hiddenStates(batch.tokens, pass)
-    let losses = pass.crossEntropy(
-      pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0)
-    var sequence = 0
-    for (row, loss) in zip(batch.supervisedRows, losses) {
-      while row >= Int(batch.starts[sequence + 1]) { sequence += 1 }
-      sums[sequence] += Double(loss)
-    }
-    return sums
+    return batch.sums(
+      pass.crossEntropy(
+        pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0))
   }
 }

@@ -36,8 +36,12 @@ struct ModelOptions: ParsableArguments {
 
   /// Loads a model by name or path.
   func open(_ model: String) throws -> ChatModel {
-    let location = try ModelStore().locate(model)
-    return try ChatModel.open(
+    try open(at: ModelStore().locate(model))
+  }
+
+  /// Loads a model from where it lies.
+  func open(at location: ModelStore.Location) throws -> ChatModel {
+    try ChatModel.open(
       path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads),
       room: Room(contextLength: context, isChecked: !ignoreMemory))
   }

@@ -12,6 +12,7 @@ extension BatchDecoder {
 
   func run(_ shares: [Scheduler.Share]) -> [Event] {
     var parts: [Part] = []
+    lastPromptTokenCount = shares.reduce(0) { $0 + $1.promptTokenCount }
     // Requests of one adapter side by side: its products are then computed together.
     for share in shares.sorted(by: { place(of: $0) < place(of: $1) }) {
       guard let job = jobs[share.id] else { continue }

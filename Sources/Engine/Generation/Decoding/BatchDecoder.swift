@@ -55,6 +55,18 @@ public final class BatchDecoder {
   private var nextID = 0
   /// Passes of the model.
   public private(set) var passCount = 0
+  /// Prompt tokens that the last pass read.
+  public internal(set) var lastPromptTokenCount = 0
+
+  /// The most prompt tokens in a step; answers do not depend on it.
+  public var chunkLength: Int {
+    get { scheduler.settings.chunkLength }
+    set { scheduler.settings.chunkLength = max(1, newValue) }
+  }
+  /// Requests that are computed.
+  public var runningCount: Int { scheduler.runningCount }
+  /// Requests that wait for their turn, or for another answer to the same prompt to have read it.
+  public var waitingCount: Int { jobs.count - scheduler.runningCount }
 
   /// A decoder for `model`.
   ///

@@ -72,7 +72,7 @@ public struct Scheduler: Sendable {
   }
 
   /// How much is done at once.
-  public let settings: Settings
+  public internal(set) var settings: Settings
   /// In the order of their coming.
   var running: [Job] = []
   /// By key, in the order of their coming.

@@ -1,0 +1,106 @@
+public import Engine
+internal import Foundation
+
+// Which models there are.
+extension EngineRoom {
+  /// Loads a model, or another version of one that has its name; calls under way go on with the former.
+  ///
+  /// Other models stand still meanwhile. An adapter whose base is here shares it.
+  ///
+  /// - Parameters:
+  ///   - threads: As many as this process may use when nil.
+  ///   - isChecked: Whether a model for which memory is short is refused.
+  /// - Throws: As `ChatModel.open`.
+  @discardableResult public func load(
+    _ location: ModelStore.Location, as name: String? = nil, precision: Precision = .serving, threads: Int? = nil,
+    isChecked: Bool = true
+  ) throws -> ServedModel {
+    let name = name ?? location.name
+    let facts = try ModelFacts(location)
+    let run = try TunedModel(ifRunFolder: location.path)
+    let room = Room(contextLength: settings.contextLength, isChecked: isChecked)
+    func open(_ path: String, _ name: String) throws -> ChatModel {
+      try ChatModel.open(
+        path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
+    }
+    let (station, model): (Station, ChatModel)
+    if let run, run.isAdapter {
+      // An adapter leaves its base as it is, so the base can be shared, now or later.
+      station =
+        try self.station(run.base) ?? Station(try open(run.base, run.baseName), path: Self.path(run.base), settings)
+      model = try run.put(on: station.model, name: name)
+    } else if run == nil, let found = self.station(location.path) {
+      (station, model) = (found, found.model)
+    } else {
+      model = try open(location.path, name)
+      // Weights that full fine-tuning changed are nobody's base.
+      station = Station(model, path: run == nil ? Self.path(location.path) : "", settings)
+    }
+    if !stations.contains(where: { $0 === station }) { stations.append(station) }
+    let text = ChatText(
+      name: name, tokenizer: model.tokenizer, template: model.template, endTokens: model.endTokens, date: model.date)
+    let served = ServedModel(
+      name: name, text: text, contextLength: station.decoder.contextLength,
+      vocabularyCount: model.engine.vocabularyCount, facts: facts, tuning: run.map(TuningRecord.init),
+      number: nextNumber())
+    let former = withdraw(name)
+    seats[served.number] = (station, model.adapter)
+    publish(served)
+    if let former { retire(former) }
+    show()
+    return served
+  }
+
+  /// Unloads a model; calls under way go on, its memory is free when they have ended.
+  ///
+  /// - Returns: Whether there was one of this name.
+  @discardableResult public func unload(_ name: String) -> Bool {
+    guard let model = withdraw(name) else { return false }
+    retire(model)
+    return true
+  }
+
+  /// Forgets a model whose name has gone, once those who had it in hand have asked.
+  private func retire(_ model: ServedModel) {
+    Task {
+      try? await Task.sleep(for: .seconds(2))
+      seats[model.number] = nil
+      removeUnused()
+      show()
+    }
+  }
+
+  private static func path(_ path: String) -> String {
+    URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path
+  }
+
+  private func station(_ path: String) -> Station? { stations.first { $0.path == Self.path(path) } }
+
+  /// Forgets bases that no model is on any more and that nobody waits for.
+  func removeUnused() {
+    stations.removeAll { station in
+      station.decoder.isIdle && !seats.values.contains { $0.station === station }
+    }
+  }
+}
+
+extension TuningRecord {
+  /// What the run's folder says; what it does not say stays unknown.
+  init(_ run: TunedModel) {
+    var (step, loss, baseLoss): (Int?, Double?, Double?)
+    if let checkpoint = run.checkpointPath {
+      let target = URL(filePath: checkpoint).resolvingSymlinksInPath().lastPathComponent
+      step = target.hasPrefix("step-") ? Int(target.dropFirst(5)) : nil
+    }
+    let lines = FileManager.default.contents(atPath: run.folder + "/metrics.jsonl").map { [UInt8]($0) } ?? []
+    for line in lines.split(separator: 0x0A) {
+      var reader = JSONReader(Array(line))
+      guard let event = try? reader.value(), event["event"] == .string("evaluation"),
+        case .number(let stepText)? = event["step"], case .number(let lossText)? = event["loss"]
+      else { continue }
+      if Int(stepText) == 0 { baseLoss = Double(lossText) }
+      if Int(stepText) == step { loss = Double(lossText) }
+    }
+    self.init(base: run.baseName, method: run.method, step: step, loss: loss, baseLoss: baseLoss)
+  }
+}

@@ -1,0 +1,181 @@
+internal import Chat
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import Synchronization
+
+/// Who asks.
+struct Principal: Sendable {
+  /// Of the key; salts caches and names queues.
+  let id: String
+  let name: String
+  let scopes: Set<Scope>
+  var requestsPerMinute: Int?
+  var tokensPerDay: Int?
+
+  /// Whoever is on this machine, where that is enough.
+  static let local = Principal(id: "local", name: "local", scopes: Set(Scope.allCases))
+  /// Nobody in particular.
+  static let nobody = Principal(id: "nobody", name: "nobody", scopes: [])
+}
+
+extension Principal {
+  init(_ record: KeyRecord) {
+    self.init(
+      id: record.id, name: record.name, scopes: Set(record.scopes.compactMap(Scope.init)),
+      requestsPerMinute: record.requests_per_minute, tokensPerDay: record.tokens_per_day)
+  }
+}
+
+/// Says who asks, and whether it is their turn.
+final class AccessControl: Sendable {
+  private struct Bucket: Sendable {
+    var level: Double
+    var time: ContinuousClock.Instant
+  }
+
+  private struct State: Sendable {
+    var buckets: [String: Bucket] = [:]
+    /// Tokens of today by key, those of the file included.
+    var day = ""
+    var tokens: [String: Int] = [:]
+    /// Not yet in the file.
+    var usage: [UsageKey: UsageCount] = [:]
+    var entries: [AuditEntry] = []
+  }
+
+  private let storage: Storage
+  private let isLoopback: Bool
+  private let isOpenOnLoopback: Bool
+  private let state = Mutex(State())
+
+  init(_ storage: Storage, _ settings: ServerSettings) {
+    self.storage = storage
+    isLoopback = settings.isLoopback
+    isOpenOnLoopback = settings.isOpenOnLoopback || settings.allowsExposure
+  }
+
+  /// Whether no key is needed: on loopback as long as there are none, or when the user said so.
+  func isOpen() throws(ServerError) -> Bool {
+    if isOpenOnLoopback { return true }
+    guard isLoopback else { return false }
+    return try !storage.hasKeys()
+  }
+
+  /// Who asks; nil when a key is needed and none was sent.
+  ///
+  /// - Throws: `APIError` when the key is wrong, or has made too many requests.
+  func authenticate(_ headers: HTTPFields) async throws -> Principal? {
+    let secret = AccessControl.secret(headers)
+    if let secret, let record = try await storage.key(secret: secret) {
+      let principal = Principal(record)
+      try admit(principal)
+      return principal
+    }
+    // A secret of ours that is valid no more opens nothing, not even what is open.
+    if try isOpen(), secret?.hasPrefix("hearth_") != true { return .local }
+    if secret != nil {
+      throw APIError(.unauthorized, "this key is not valid, or not any more", code: "invalid_api_key")
+    }
+    return nil
+  }
+
+  private static func secret(_ headers: HTTPFields) -> String? {
+    if let header = headers[.authorization] {
+      let parts = header.split(separator: " ", maxSplits: 1)
+      return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : ""
+    }
+    return headers[.apiKey]
+  }
+
+  /// Takes one request from a key's bucket, which holds a minute's requests and fills up steadily.
+  private func admit(_ principal: Principal) throws(APIError) {
+    guard let limit = principal.requestsPerMinute else { return }
+    let wait = state.withLock { state -> Double in
+      let (now, rate) = (ContinuousClock.now, Double(limit) / 60)
+      var bucket = state.buckets[principal.id] ?? Bucket(level: Double(limit), time: now)
+      bucket.level = min(Double(limit), bucket.level + (now - bucket.time).seconds * rate)
+      bucket.time = now
+      defer { state.buckets[principal.id] = bucket }
+      guard bucket.level >= 1 else { return (1 - bucket.level) / rate }
+      bucket.level -= 1
+      return 0
+    }
+    guard wait > 0 else { return }
+    throw APIError(
+      .rateLimited, "the key \"\(principal.name)\" may make \(limit) requests a minute", code: "rate_limit_exceeded",
+      retryAfterSeconds: max(1, Int(wait.rounded(.up))))
+  }
+
+  /// - Throws: `APIError` when a key has used its tokens of today.
+  func requireTokens(_ principal: Principal) throws {
+    guard let limit = principal.tokensPerDay else { return }
+    let day = UsageKey.day()
+    var used = state.withLock { $0.day == day ? $0.tokens[principal.id] : nil }
+    if used == nil {
+      let stored = try storage.tokens(of: principal.id, day: day)
+      used = state.withLock { state in
+        if state.day != day { (state.day, state.tokens) = (day, [:]) }
+        // What is not in the file yet.
+        let pending = state.usage.filter { $0.key.key == principal.id && $0.key.day == day }.values.reduce(0) {
+          $0 + $1.tokens
+        }
+        let known = state.tokens[principal.id] ?? stored + pending
+        state.tokens[principal.id] = known
+        return known
+      }
+    }
+    guard used ?? 0 >= limit else { return }
+    let rest = 86_400 - Int(Date().timeIntervalSince1970) % 86_400
+    throw APIError(
+      .quotaExceeded, "the key \"\(principal.name)\" has used its \(limit) tokens of today (UTC)",
+      code: "insufficient_quota",
+      retryAfterSeconds: rest)
+  }
+
+  /// Counts what a request used.
+  func charge(_ principal: Principal, model: String, promptTokens: Int, completionTokens: Int) {
+    let key = UsageKey(key: principal.id, day: UsageKey.day(), model: model)
+    state.withLock { state in
+      var count = state.usage[key, default: UsageCount()]
+      count.requests += 1
+      count.promptTokens += promptTokens
+      count.completionTokens += completionTokens
+      state.usage[key] = count
+      if state.day == key.day, let known = state.tokens[principal.id] {
+        state.tokens[principal.id] = known + promptTokens + completionTokens
+      }
+    }
+  }
+
+  /// Notes what was done; it is in the file within a second.
+  func note(_ entry: AuditEntry) { state.withLock { $0.entries.append(entry) } }
+
+  /// Writes what is not in the file yet.
+  ///
+  /// - Throws: `ServerError`; nothing is lost then, and tried again next time.
+  func flush() throws(ServerError) {
+    let (usage, entries) = state.withLock { state in
+      defer { (state.usage, state.entries) = ([:], []) }
+      return (state.usage, state.entries)
+    }
+    do throws(ServerError) { try storage.record(usage, entries) } catch {
+      state.withLock { state in
+        state.entries = entries + state.entries
+        for (key, count) in usage {
+          var sum = state.usage[key, default: UsageCount()]
+          sum.requests += count.requests
+          sum.promptTokens += count.promptTokens
+          sum.completionTokens += count.completionTokens
+          state.usage[key] = sum
+        }
+      }
+      throw error
+    }
+  }
+}
+
+extension HTTPField.Name {
+  /// Where Anthropic's clients put the key.
+  static let apiKey = HTTPField.Name("X-Api-Key") ?? .authorization
+}

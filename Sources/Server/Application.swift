@@ -1,0 +1,155 @@
+public import Chat
+public import Foundation
+internal import Hummingbird
+internal import HummingbirdCore
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import ServiceLifecycle
+internal import UnixSignals
+
+/// The server: models, routes and what guards them, from start to the last answer.
+public struct HearthServer: Sendable {
+  /// What a server says once it listens.
+  public struct Listening: Sendable {
+    /// The port, also where any was asked for.
+    public let port: Int
+    /// `http://127.0.0.1:4327`.
+    public let address: String
+    /// Whether requests need a key.
+    public let needsKey: Bool
+  }
+
+  private let settings: ServerSettings
+  private let storage: Storage
+  private let logsJSON: Bool
+  private let isQuiet: Bool
+
+  /// A server that has not started.
+  ///
+  /// - Parameters:
+  ///   - logsJSON: One JSON object a line on stderr; else lines for people.
+  ///   - isQuiet: Whether only what goes wrong is logged.
+  /// - Throws: `ServerError` when what the settings ask for is not safe, or the storage cannot be opened.
+  public init(_ settings: ServerSettings, logsJSON: Bool = false, isQuiet: Bool = false) throws(ServerError) {
+    self.settings = settings
+    storage = try Storage(home: settings.store.home)
+    try HearthServer.requireSafety(settings, storage)
+    self.logsJSON = logsJSON
+    self.isQuiet = isQuiet
+  }
+
+  /// Loads models, listens, and answers until the process is told to end (SIGTERM, SIGINT), then lets answers under way finish.
+  ///
+  /// - Parameters:
+  ///   - models: Names or paths, in the order of their loading; bases before their adapters save memory.
+  ///   - onListening: Called once requests are taken.
+  public func run(_ models: [String], onListening: @escaping @Sendable (Listening) -> Void = { _ in }) async throws {
+    let logger = logger("hearth", isQuiet ? .warning : .info)
+    let room = EngineRoom(settings.engine)
+    for name in models {
+      let location = try settings.store.locate(name)
+      try await room.load(
+        location, precision: settings.precision, threads: settings.threads, isChecked: settings.checksMemory)
+    }
+    let state = ServerState(settings, storage: storage, room: room, logger: logger, started: Clock.seconds)
+    let application = try application(state, onListening)
+    // Ended from the last to the first: nothing new is taken on, then answers under way finish, then it is all written down.
+    var configuration = ServiceGroupConfiguration(
+      services: [
+        .init(service: Bookkeeping(state: state)), .init(service: application), .init(service: Reception(state: state)),
+      ], gracefulShutdownSignals: [.sigterm, .sigint], logger: inner("hearth.lifecycle"))
+    configuration.maximumGracefulShutdownDuration = .seconds(settings.drainSeconds)
+    try await ServiceGroup(configuration: configuration).run()
+  }
+
+  /// A logger for libraries: what they say is of interest when it is a warning.
+  private func inner(_ label: String) -> Logger { logger(label, isQuiet ? .critical : .warning) }
+
+  private func logger(_ label: String, _ level: Logger.Level) -> Logger {
+    Logger(label: label) { JSONLog(logLevel: level, label: $0, isJSON: logsJSON) }
+  }
+
+  /// Routes and guards, bound to an address.
+  private func application(
+    _ state: ServerState, _ onListening: @escaping @Sendable (Listening) -> Void
+  ) throws -> some ApplicationProtocol {
+    let router = HearthServer.routes(state).router([
+      RequestLog(state: state), OriginGuard(settings: settings), Gatekeeper(state: state),
+    ])
+    let (limits, settings) = (settings.limits, settings)
+    let http = HTTP1Channel.Configuration(
+      additionalChannelHandlers: [ConnectionWatch()], idleTimeout: .seconds(Int64(limits.idleSeconds)),
+      httpDecoderConfiguration: .init(
+        maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
+        maxHeaderFieldCount: limits.headerCount))
+    let needsKey = try !state.access.isOpen()
+    return Application(
+      router: router, server: .http1(configuration: http),
+      configuration: .init(
+        address: .hostname(settings.host, port: settings.port),
+        availableConnectionsDelegate: .maximum(limits.connections, logger: state.logger)),
+      onServerRunning: { channel in
+        let port = channel.localAddress?.port ?? settings.port
+        let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
+        let scheme = settings.encryption == .none ? "http" : "https"
+        onListening(Listening(port: port, address: "\(scheme)://\(host):\(port)", needsKey: needsKey))
+      }, logger: inner("hearth.http"))
+  }
+
+  /// Every route there is.
+  static func routes(_ state: ServerState) -> RouteTable {
+    var table = RouteTable()
+    table.addHealth(state)
+    table.addModels(state)
+    table.addChatCompletions(state)
+    table.addCompletions(state)
+    table.addTokens(state)
+    return table
+  }
+
+  /// An address that others reach is served with keys and encryption, or not at all.
+  private static func requireSafety(_ settings: ServerSettings, _ storage: Storage) throws(ServerError) {
+    guard !settings.isLoopback, !settings.allowsExposure else { return }
+    guard try storage.hasKeys() else {
+      throw ServerError(
+        "--host \(settings.host): others can reach this address, and there is no key yet: make one with hearth key create "
+          + "--name NAME --scope chat, or say --insecure to let everybody in")
+    }
+    guard settings.encryption != .none else {
+      throw ServerError(
+        "--host \(settings.host): others can reach this address, and keys and conversations would cross the network as plain "
+          + "text: give --tls self-signed or --tls-certificate and --tls-key, or say --insecure where a proxy encrypts")
+    }
+  }
+}
+
+/// Writes down what was used and done.
+private struct Bookkeeping: Service {
+  let state: ServerState
+
+  func run() async throws {
+    while !Task.isShuttingDownGracefully, !Task.isCancelled {
+      try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) }
+      flush()
+    }
+    flush()
+  }
+
+  private func flush() {
+    do { try state.access.flush() } catch {
+      state.logger.error("usage and audit log cannot be written", metadata: ["error": "\(error)"])
+    }
+  }
+}
+
+/// Stands at the door until the end begins.
+private struct Reception: Service {
+  let state: ServerState
+
+  func run() async throws {
+    try await gracefulShutdown()
+    state.drain()
+    state.logger.info("ending", metadata: ["answers": "\(state.room.answerCount)"])
+  }
+}

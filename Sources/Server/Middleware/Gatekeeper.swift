@@ -1,0 +1,24 @@
+internal import HTTPTypes
+internal import Hummingbird
+
+/// Finds out who asks. Whether they may is said by the route's `Access`; here only what is nobody's route is denied to those
+/// who are nobody.
+struct Gatekeeper: RouterMiddleware {
+  typealias Context = ServerContext
+  let state: ServerState
+
+  func handle(
+    _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
+  ) async throws -> Response {
+    // Those who only ask whether the server lives need no valid key to hear it.
+    let isProbe = request.uri.path == "/health" || request.uri.path == "/ready"
+    if !isProbe { context.principal = try await state.access.authenticate(request.headers) }
+    do {
+      return try await next(request, context)
+    } catch let error as HTTPError where context.principal == nil && error.status == .notFound {
+      // Which paths there are is nobody's business either.
+      try context.require(.scope(.chat))
+      throw error
+    }
+  }
+}

@@ -1,0 +1,176 @@
+internal import Chat
+internal import Engine
+internal import HTTPTypes
+internal import Hummingbird
+internal import Tokenizers
+
+// /v1/chat/completions, as OpenAI's API reference has it.
+extension RouteTable {
+  mutating func addChatCompletions(_ state: ServerState) {
+    on(.post, "/v1/chat/completions", .scope(.chat)) { request, context in
+      let wanted = try ChatCompletionRequest(try await request.fields(state, context), state)
+      try state.admit(context)
+      let signals = try await AnswerSignals([wanted.call(context)], state, context)
+      let reply = ChatCompletionReply(wanted, state)
+      guard wanted.sampling.isStreaming else {
+        let answers = try await signals.collect(prompts: 1, answers: wanted.sampling.count)[0]
+        return .json(reply.whole(answers))
+      }
+      return .events(state, context) { error, events in
+        try await events.send(Dialect.openAI.body(of: error, requestID: context.requestID))
+      } produce: { events in
+        try await reply.stream(signals, to: &events)
+      }
+    }
+  }
+}
+
+/// A request for chat completions, checked.
+struct ChatCompletionRequest: Sendable {
+  let model: ServedModel
+  let prompt: [Int32]
+  let sampling: SamplingFields
+
+  init(_ given: Fields, _ state: ServerState) throws {
+    var fields = given
+    let limits = state.settings.limits
+    model = try state.model(try fields.requiredString("model"))
+    let messages = try MessageFields.messages(&fields, limits)
+    var sampling = try SamplingFields(&fields, limits)
+    let old = try fields.integer("max_tokens", in: 1...Int(Int32.max))
+    sampling.options.maximumTokenCount = try fields.integer("max_completion_tokens", in: 1...Int(Int32.max)) ?? old
+    let lists = try fields.bool("logprobs") ?? false
+    let listed = try fields.integer("top_logprobs", in: 0...limits.listedTokens)
+    if listed != nil, !lists { throw APIError.invalid("top_logprobs", "top_logprobs: goes with \"logprobs\": true") }
+    sampling.options.listedTokenCount = lists ? listed ?? 0 : nil
+    self.sampling = sampling
+    try ChatCompletionRequest.refuseOthers(&fields)
+    try fields.finish()
+    prompt = try PromptRendering.prompt(messages, model)
+    try model.check(prompt, sampling.options)
+  }
+
+  func call(_ context: ServerContext) -> AnswerCall {
+    AnswerCall(model, prompt, sampling.options, count: sampling.count, key: context.principal?.id ?? "")
+  }
+
+  /// What OpenAI's API has and this server does not, and what changes no answer.
+  private static func refuseOthers(_ fields: inout Fields) throws(APIError) {
+    fields.ignore("user", "safety_identifier", "prompt_cache_key", "metadata")
+    try fields.refuse("store", unless: [false], "answers are not kept")
+    try fields.refuse("service_tier", unless: ["auto", "default"], "there is one tier")
+    try fields.refuse("modalities", unless: [["text"]], "answers are text")
+    try fields.refuse("audio", "answers are text")
+    try fields.refuse("prediction", "repeated text is guessed without being told")
+    try fields.refuse("reasoning_effort", "models here do not reason apart from their answers")
+    try fields.refuse("verbosity", "say in a message how long the answer shall be")
+    try fields.refuse("web_search_options", "this server does not go to the web")
+    try fields.refuse("functions", "use tools")
+    try fields.refuse("function_call", "use tool_choice")
+    try fields.refuse("response_format", unless: [["type": "text"]], "answers are free text")
+    try fields.refuse("tools", unless: [[]], "models here call no tools")
+    try fields.refuse("tool_choice", unless: ["none", "auto"], "models here call no tools")
+    try fields.refuse("parallel_tool_calls", unless: [true, false], "models here call no tools")
+  }
+}
+
+/// Messages as prompts.
+enum PromptRendering {
+  /// - Throws: `APIError` when the model has no template, or the template refuses the messages.
+  static func prompt(_ messages: [ChatMessage], tools: TemplateValue? = nil, _ model: ServedModel) throws -> [Int32] {
+    do { return try model.text.prompt(messages, tools: tools) } catch let error as TemplateError {
+      throw APIError.invalid("messages", "the model's chat template refuses the messages: \(error)")
+    }
+  }
+}
+
+/// Answers in OpenAI's shape.
+struct ChatCompletionReply: Sendable {
+  private let wanted: ChatCompletionRequest
+  private let id = Identifier.make("chatcmpl")
+  private let created: Int
+
+  init(_ wanted: ChatCompletionRequest, _ state: ServerState) {
+    self.wanted = wanted
+    created = Clock.seconds
+  }
+
+  /// All in one.
+  func whole(_ answers: [(answer: Answer, tokens: [SampledToken])]) -> JSON {
+    let choices = answers.enumerated().map { index, found -> JSON in
+      [
+        "index": .integer(index),
+        "message": ["role": "assistant", "content": .string(found.answer.text), "refusal": nil],
+        "logprobs": logProbabilities(found.tokens), "finish_reason": .string(found.answer.finishReason.rawValue),
+      ]
+    }
+    return [
+      "id": .string(id), "object": "chat.completion", "created": .integer(created), "model": .string(wanted.model.name),
+      "choices": .array(choices), "usage": Usage(answers.map(\.answer), prompts: [wanted.prompt]).openAI,
+    ]
+  }
+
+  /// A chunk for each piece: first who speaks, then what, then why it ended, then what was used if that was asked for.
+  func stream(_ signals: AnswerSignals, to events: inout EventWriter) async throws {
+    for choice in 0..<wanted.sampling.count {
+      try await events.send(chunk(choice, ["role": "assistant", "content": "", "refusal": nil]))
+    }
+    var answers: [Answer] = []
+    for try await signal in signals {
+      guard case .piece(_, let piece) = signal else {
+        try await events.sendComment()
+        continue
+      }
+      if !piece.text.isEmpty || !piece.tokens.isEmpty {
+        try await events.send(chunk(piece.choice, ["content": .string(piece.text)], tokens: piece.tokens))
+      }
+      if let answer = piece.answer {
+        answers.append(answer)
+        try await events.send(chunk(piece.choice, [:], reason: answer.finishReason.rawValue))
+      }
+    }
+    if wanted.sampling.includesUsage {
+      try await events.send(chunk([], usage: Usage(answers, prompts: [wanted.prompt]).openAI))
+    }
+    try await events.sendDone()
+  }
+
+  private func chunk(_ choice: Int, _ delta: JSON, tokens: [SampledToken] = [], reason: String? = nil) -> JSON {
+    chunk(
+      [
+        [
+          "index": .integer(choice), "delta": delta, "logprobs": tokens.isEmpty ? nil : logProbabilities(tokens),
+          "finish_reason": .optional(reason),
+        ]
+      ], usage: .null)
+  }
+
+  private func chunk(_ choices: [JSON], usage: JSON) -> JSON {
+    .object([
+      "id": .string(id), "object": "chat.completion.chunk", "created": .integer(created),
+      "model": .string(wanted.model.name), "choices": .array(choices),
+      "usage": wanted.sampling.includesUsage ? usage : nil,
+    ])
+  }
+
+  private func logProbabilities(_ tokens: [SampledToken]) -> JSON {
+    guard wanted.sampling.options.listedTokenCount != nil else { return .null }
+    let tokenizer = wanted.model.text.tokenizer
+    func entry(_ token: TokenLogProbability) -> [JSONElement.Member] {
+      [
+        .init(key: "token", value: .string(tokenizer.shown(token.id))),
+        .init(key: "logprob", value: .real(Double(token.logProbability))),
+        .init(key: "bytes", value: .array(tokenizer.bytes(of: token.id).map { .integer(Int($0)) })),
+      ]
+    }
+    return [
+      "content": .array(
+        tokens.map { token in
+          .object(
+            entry(token.chosen) + [
+              .init(key: "top_logprobs", value: .array(token.likeliest.map { .object(entry($0)) }))
+            ])
+        }), "refusal": nil,
+    ]
+  }
+}

@@ -1,0 +1,206 @@
+internal import Chat
+internal import Engine
+internal import HTTPTypes
+internal import Hummingbird
+internal import Tokenizers
+
+// /v1/completions: text goes on as it is, without the chat template. Evaluation harnesses score with its `echo` and `logprobs`.
+extension RouteTable {
+  mutating func addCompletions(_ state: ServerState) {
+    on(.post, "/v1/completions", .scope(.chat)) { request, context in
+      let wanted = try CompletionRequest(try await request.fields(state, context), state)
+      try state.admit(context)
+      let reply = CompletionReply(wanted)
+      let echoes = try await wanted.echoes(state, context)
+      let signals = try await AnswerSignals(wanted.calls(context), state, context)
+      guard wanted.sampling.isStreaming else {
+        return .json(
+          reply.whole(try await signals.collect(prompts: wanted.prompts.count, answers: wanted.sampling.count), echoes))
+      }
+      return .events(state, context) { error, events in
+        try await events.send(Dialect.openAI.body(of: error, requestID: context.requestID))
+      } produce: { events in
+        try await reply.stream(signals, echoes, to: &events)
+      }
+    }
+  }
+}
+
+/// A request for completions, checked.
+struct CompletionRequest: Sendable {
+  let model: ServedModel
+  let prompts: [[Int32]]
+  let sampling: SamplingFields
+  /// Whether the prompt is part of the text.
+  let echoes: Bool
+  /// Whether nothing is to be written: the prompt is only scored.
+  let isScoring: Bool
+
+  init(_ given: Fields, _ state: ServerState) throws {
+    var fields = given
+    let limits = state.settings.limits
+    model = try state.model(try fields.requiredString("model"))
+    prompts = try PromptFields.prompts(&fields, "prompt", model, limits)
+    var sampling = try SamplingFields(&fields, limits)
+    echoes = try fields.bool("echo") ?? false
+    // OpenAI's default, which is meant: a text that goes on has no end.
+    let most = try fields.integer("max_tokens", in: 0...Int(Int32.max)) ?? 16
+    isScoring = most == 0
+    sampling.options.maximumTokenCount = max(1, most)
+    sampling.options.listedTokenCount = try fields.integer("logprobs", in: 0...limits.listedTokens)
+    if let best = try fields.integer("best_of", in: 1...limits.answers), best != sampling.count {
+      throw APIError.invalid(
+        "best_of", "best_of is not supported beyond n: ask for n answers with logprobs and choose",
+        code: "unsupported_parameter")
+    }
+    try fields.refuse("suffix", "models here write on, they do not fill in")
+    fields.ignore("user")
+    try fields.finish()
+    if isScoring, !echoes {
+      throw APIError.invalid("max_tokens", "max_tokens is 0: goes with \"echo\": true, to score the prompt")
+    }
+    self.sampling = sampling
+    for prompt in prompts {
+      guard isScoring, prompt.count == model.contextLength else {
+        try model.check(prompt, sampling.options)
+        continue
+      }
+    }
+  }
+
+  func calls(_ context: ServerContext) -> [AnswerCall] {
+    guard !isScoring else { return [] }
+    return prompts.map {
+      AnswerCall(model, $0, sampling.options, count: sampling.count, key: context.principal?.id ?? "")
+    }
+  }
+
+  /// Each prompt as it is echoed, with how likely its tokens are if that was asked for.
+  func echoes(_ state: ServerState, _ context: ServerContext) async throws -> [[EchoedToken]] {
+    guard echoes else { return [] }
+    var found: [[EchoedToken]] = []
+    for prompt in prompts {
+      guard let listing = sampling.options.listedTokenCount else {
+        found.append(prompt.map { EchoedToken(id: $0, sampled: nil) })
+        continue
+      }
+      let scores = try await state.room.scores(model, prompt, listing: listing, key: context.principal?.id ?? "")
+      found.append(zip(prompt, scores).map { EchoedToken(id: $0, sampled: $1) })
+    }
+    if isScoring {
+      Account(model, promptTokenCount: prompts.reduce(0) { $0 + $1.count }, state, context).close()
+    }
+    return found
+  }
+}
+
+/// A token of a text with what the model thought of it; nil for the first of a prompt, before which is nothing.
+struct EchoedToken: Sendable {
+  let id: Int32
+  let sampled: SampledToken?
+}
+
+/// Completions in OpenAI's shape.
+struct CompletionReply: Sendable {
+  private let wanted: CompletionRequest
+  private let id = Identifier.make("cmpl")
+  private let created = Clock.seconds
+
+  init(_ wanted: CompletionRequest) { self.wanted = wanted }
+
+  private var tokenizer: Tokenizer { wanted.model.text.tokenizer }
+  private var answersPerPrompt: Int { wanted.sampling.count }
+
+  /// All in one.
+  func whole(_ answers: [[(answer: Answer, tokens: [SampledToken])]], _ echoes: [[EchoedToken]]) -> JSON {
+    var choices: [JSON] = []
+    for prompt in wanted.prompts.indices {
+      let echo = echoes.isEmpty ? [] : echoes[prompt]
+      let before = tokenizer.decode(echo.map(\.id))
+      for answer in 0..<answersPerPrompt {
+        let found = answers.isEmpty ? nil : answers[prompt][answer]
+        let tokens = echo + (found?.tokens ?? []).map { EchoedToken(id: $0.chosen.id, sampled: $0) }
+        choices.append(
+          choice(
+            prompt * answersPerPrompt + answer, before + (found?.answer.text ?? ""), tokens, offset: 0,
+            reason: found?.answer.finishReason.rawValue ?? "length"))
+      }
+    }
+    let finished = answers.flatMap { $0.map(\.answer) }
+    return document(choices, usage: Usage(finished, prompts: wanted.prompts).openAI)
+  }
+
+  /// The echo first, then a chunk for each piece.
+  func stream(_ signals: AnswerSignals, _ echoes: [[EchoedToken]], to events: inout EventWriter) async throws {
+    var offsets = [Int](repeating: 0, count: wanted.prompts.count * answersPerPrompt)
+    for (prompt, echo) in echoes.enumerated() {
+      let text = tokenizer.decode(echo.map(\.id))
+      for answer in 0..<answersPerPrompt {
+        let index = prompt * answersPerPrompt + answer
+        let reason = wanted.isScoring ? "length" : nil
+        try await events.send(document([choice(index, text, echo, offset: 0, reason: reason)], usage: .null))
+        offsets[index] = text.unicodeScalars.count
+      }
+    }
+    var answers: [Answer] = []
+    for try await signal in signals {
+      guard case .piece(let prompt, let piece) = signal else {
+        try await events.sendComment()
+        continue
+      }
+      let index = prompt * answersPerPrompt + piece.choice
+      let tokens = piece.tokens.map { EchoedToken(id: $0.chosen.id, sampled: $0) }
+      let reason = piece.answer?.finishReason.rawValue
+      try await events.send(
+        document([choice(index, piece.text, tokens, offset: offsets[index], reason: reason)], usage: .null))
+      offsets[index] += piece.text.unicodeScalars.count
+      if let answer = piece.answer { answers.append(answer) }
+    }
+    if wanted.sampling.includesUsage {
+      try await events.send(document([], usage: Usage(answers, prompts: wanted.prompts).openAI))
+    }
+    try await events.sendDone()
+  }
+
+  private func document(_ choices: [JSON], usage: JSON) -> JSON {
+    .object([
+      "id": .string(id), "object": "text_completion", "created": .integer(created), "model": .string(wanted.model.name),
+      "choices": .array(choices),
+      "usage": wanted.sampling.isStreaming && !wanted.sampling.includesUsage ? nil : usage,
+    ])
+  }
+
+  private func choice(_ index: Int, _ text: String, _ tokens: [EchoedToken], offset: Int, reason: String?) -> JSON {
+    let lists = wanted.sampling.options.listedTokenCount != nil
+    return [
+      "index": .integer(index), "text": .string(text), "logprobs": lists ? logProbabilities(tokens, offset) : nil,
+      "finish_reason": .optional(reason),
+    ]
+  }
+
+  /// The older shape: columns side by side, and where in the text each token begins, in code points.
+  private func logProbabilities(_ tokens: [EchoedToken], _ start: Int) -> JSON {
+    var (offsets, offset): ([JSON], Int) = ([], start)
+    for token in tokens {
+      offsets.append(.integer(offset))
+      offset += tokenizer.decode([token.id]).unicodeScalars.count
+    }
+    func top(_ token: EchoedToken) -> JSON {
+      guard let sampled = token.sampled else { return .null }
+      var members: [JSONElement.Member] = []
+      for other in sampled.likeliest {
+        members.append(.init(key: tokenizer.shown(other.id), value: .real(Double(other.logProbability))))
+      }
+      let chosen = tokenizer.shown(sampled.chosen.id)
+      if !members.contains(where: { $0.key == chosen }) {
+        members.append(.init(key: chosen, value: .real(Double(sampled.chosen.logProbability))))
+      }
+      return .object(members)
+    }
+    return [
+      "tokens": .array(tokens.map { .string(tokenizer.shown($0.id)) }),
+      "token_logprobs": .array(tokens.map { $0.sampled.map { .real(Double($0.chosen.logProbability)) } ?? .null }),
+      "top_logprobs": .array(tokens.map(top)), "text_offset": .array(offsets),
+    ]
+  }
+}

@@ -1,0 +1,62 @@
+internal import Chat
+internal import Hummingbird
+internal import Logging
+internal import Synchronization
+
+/// What all requests share.
+final class ServerState: Sendable {
+  let settings: ServerSettings
+  let room: EngineRoom
+  let storage: Storage
+  let access: AccessControl
+  let metrics = Metrics()
+  let logger: Logger
+  /// When the server began, seconds since 1970.
+  let started: Int
+  private let draining = Atomic(false)
+
+  init(_ settings: ServerSettings, storage: Storage, room: EngineRoom, logger: Logger, started: Int) {
+    self.settings = settings
+    self.storage = storage
+    self.room = room
+    self.logger = logger
+    self.started = started
+    access = AccessControl(storage, settings)
+  }
+
+  /// Whether the server is ending, and takes nothing on any more.
+  var isDraining: Bool { draining.load(ordering: .acquiring) }
+
+  /// Takes nothing on from now on; what is under way goes on.
+  func drain() {
+    draining.store(true, ordering: .releasing)
+    room.close()
+  }
+
+  /// The model of a request.
+  ///
+  /// - Throws: `APIError` with the names that there are.
+  func model(_ name: String) throws(APIError) -> ServedModel {
+    if let model = room.model(name) { return model }
+    let names = room.models.map(\.name).joined(separator: ", ")
+    throw APIError(
+      .notFound, "there is no model \"\(name.prefix(100))\" here: this server has \(names.isEmpty ? "none" : names)",
+      parameter: "model", code: "model_not_found")
+  }
+
+  /// Whether a request may be computed now.
+  ///
+  /// - Throws: `APIError` when its key has used its tokens of today.
+  func admit(_ context: ServerContext) throws {
+    guard let principal = context.principal else { return }
+    try access.requireTokens(principal)
+  }
+
+  /// Logs what was not the client's fault.
+  func note(_ error: any Error, _ context: ServerContext) {
+    let apiError = APIError(error)
+    if apiError.kind == .internalError {
+      logger.error("request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
+    }
+  }
+}

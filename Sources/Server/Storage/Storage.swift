@@ -1,0 +1,92 @@
+public import Foundation
+internal import GRDB
+
+/// What a server keeps, in one SQLite file: keys, what they have used, who did what, uploaded files and jobs.
+///
+/// The rollback journal, not the write-ahead log: SQLite before 3.51.3 can corrupt the latter when two processes write, and
+/// Linux distributions have such versions. Several processes may use the file at once (a server, `hearth key`).
+public final class Storage: Sendable {
+  let queue: DatabaseQueue
+  /// Where the file is.
+  public let path: String
+
+  /// Opens the file, which is made if it is not there, readable by its owner only.
+  ///
+  /// - Throws: `ServerError` when it cannot be opened, is damaged, or was written by a later version.
+  public init(path: String) throws(ServerError) {
+    self.path = path
+    do {
+      let folder = URL(filePath: path).deletingLastPathComponent().path
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      if !FileManager.default.fileExists(atPath: path) {
+        guard FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600]) else {
+          throw ServerError("cannot be created")
+        }
+      }
+      var configuration = Configuration()
+      configuration.busyMode = .timeout(5)
+      configuration.prepareDatabase { database in
+        try database.execute(
+          sql: """
+            PRAGMA journal_mode = DELETE;
+            PRAGMA synchronous = FULL;
+            PRAGMA trusted_schema = OFF;
+            PRAGMA cell_size_check = ON;
+            """)
+      }
+      queue = try DatabaseQueue(path: path, configuration: configuration)
+      let migrator = Storage.migrator
+      if try queue.read({ try migrator.hasBeenSuperseded($0) }) {
+        throw ServerError("was written by a later version of Hearth: use that one")
+      }
+      try migrator.migrate(queue)
+    } catch {
+      throw ServerError("\(path): \(error): check the file, or restore it from a backup")
+    }
+  }
+
+  /// The file in a home folder.
+  public convenience init(home: URL) throws(ServerError) {
+    try self.init(path: home.appending(path: "hearth.sqlite").path)
+  }
+
+  private static var migrator: DatabaseMigrator {
+    var migrator = DatabaseMigrator()
+    migrator.registerMigration("1 keys, usage, audit") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE key (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, scopes TEXT NOT NULL,
+            requests_per_minute INTEGER, tokens_per_day INTEGER, created REAL NOT NULL, revoked REAL
+          ) STRICT;
+          CREATE UNIQUE INDEX key_name ON key (name) WHERE revoked IS NULL;
+          CREATE TABLE usage (
+            key TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL,
+            prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, PRIMARY KEY (key, day, model)
+          ) STRICT;
+          CREATE TABLE audit (
+            number INTEGER PRIMARY KEY, time REAL NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+            object TEXT NOT NULL, outcome TEXT NOT NULL, hash BLOB NOT NULL
+          ) STRICT;
+          CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+          CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+          """)
+    }
+    return migrator
+  }
+
+  /// Copies everything to another file, while the server runs.
+  ///
+  /// - Throws: `ServerError`.
+  public func backUp(to path: String) throws(ServerError) {
+    guard !FileManager.default.fileExists(atPath: path) else { throw ServerError("\(path): is there already") }
+    do {
+      let other = try DatabaseQueue(path: path)
+      try queue.backup(to: other)
+      try other.close()
+      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+    } catch {
+      throw ServerError("\(path): cannot be written: \(error)")
+    }
+  }
+}

@@ -1,0 +1,85 @@
+internal import Chat
+internal import Engine
+
+/// What happens while a request is answered.
+enum AnswerSignal: Sendable {
+  /// A piece of an answer to one of the request's prompts.
+  case piece(prompt: Int, AnswerPiece)
+  /// Nothing has happened for a while.
+  case quiet
+}
+
+/// The pieces of all answers of a request, as they come, until all are there, the client goes, or time is up.
+struct AnswerSignals: AsyncSequence, Sendable {
+  typealias Element = AnswerSignal
+  private let stream: AsyncThrowingStream<AnswerSignal, any Error>
+
+  /// The longest that nothing is said; proxies take longer silence for death.
+  static let quietSeconds = 15
+
+  /// Asks for answers.
+  ///
+  /// - Throws: `EngineRoomError` when there is no place for all of them.
+  init(_ calls: [AnswerCall], _ state: ServerState, _ context: ServerContext) async throws {
+    let presence = await context.presence
+    let streams = try calls.map { try state.room.answer($0) }
+    let account = calls.first.map {
+      Account($0.model, promptTokenCount: calls.reduce(0) { $0 + $1.prompt.count }, state, context)
+    }
+    let (stream, continuation) = AsyncThrowingStream<AnswerSignal, any Error>.makeStream()
+    let work = Task {
+      do {
+        try await withThrowingTaskGroup { group in
+          for (prompt, stream) in streams.enumerated() {
+            group.addTask {
+              for try await piece in stream {
+                account?.note(piece, prompt: prompt)
+                continuation.yield(.piece(prompt: prompt, piece))
+              }
+            }
+          }
+          group.addTask {
+            try await Task.sleep(for: .seconds(state.settings.limits.answerSeconds))
+            throw APIError(.unavailable, "the answer took longer than this server allows", code: "timeout")
+          }
+          group.addTask {
+            while true {
+              try await Task.sleep(for: .seconds(AnswerSignals.quietSeconds))
+              continuation.yield(.quiet)
+            }
+          }
+          for _ in streams { try await group.next() }
+          group.cancelAll()
+        }
+        continuation.finish()
+      } catch {
+        continuation.finish(throwing: error)
+      }
+      account?.close()
+    }
+    let number = presence?.onGone {
+      state.metrics.add(.clientsGone)
+      work.cancel()
+    }
+    continuation.onTermination = { _ in
+      if let number { presence?.forget(number) }
+      work.cancel()
+    }
+    self.stream = stream
+  }
+
+  func makeAsyncIterator() -> AsyncThrowingStream<AnswerSignal, any Error>.AsyncIterator { stream.makeAsyncIterator() }
+
+  /// All answers, when nobody waits for pieces: `[prompts][answers]`, with the tokens whose probabilities were asked for.
+  ///
+  /// - Throws: What ended them early.
+  func collect(prompts: Int, answers: Int) async throws -> [[(answer: Answer, tokens: [SampledToken])]] {
+    var found = [[(Answer, [SampledToken])]](
+      repeating: [(Answer, [SampledToken])](repeating: (Answer(), []), count: answers), count: prompts)
+    for try await case .piece(let prompt, let piece) in self {
+      found[prompt][piece.choice].1 += piece.tokens
+      if let answer = piece.answer { found[prompt][piece.choice].0 = answer }
+    }
+    return found
+  }
+}

@@ -1,0 +1,151 @@
+import Chat
+import Engine
+import Foundation
+import TestSupport
+import Testing
+import Tokenizers
+
+@Suite struct EngineRoomTests {
+  private func withRoom(
+    _ change: (inout EngineRoom.Settings) -> Void = { _ in },
+    _ body: (EngineRoom, ServedModel, String) async throws -> Void
+  ) async throws {
+    let folder = try TinyChatFolder.make()
+    defer { try? FileManager.default.removeItem(at: folder) }
+    var settings = EngineRoom.Settings()
+    change(&settings)
+    let room = EngineRoom(settings)
+    let location = try ModelStore(home: folder).locate(folder.path)
+    let model = try await room.load(location, as: "tiny", threads: 1, isChecked: false)
+    try await body(room, model, folder.path)
+  }
+
+  private func endless(_ seed: UInt64, _ model: ServedModel) -> AnswerOptions {
+    var options = AnswerOptions(sampling: SamplingOptions(seed: seed))
+    for token in model.text.endTokens { options.sampling.penalties.logitBias[token] = -.infinity }
+    return options
+  }
+
+  @Test func answersInCompanyAreThoseAlone() async throws {
+    try await withRoom { room, model, path in
+      let calls = (0..<24).map { number -> AnswerCall in
+        var options = AnswerOptions(sampling: SamplingOptions(seed: UInt64(number)), maximumTokenCount: 10 + number)
+        options.listedTokenCount = number % 3 == 0 ? 2 : nil
+        let prompt = model.text.tokenizer.encode(String(repeating: "who is number \(number)? ", count: 1 + number % 3))
+        return AnswerCall(model, prompt, options, count: 1 + number % 2, key: "key \(number % 4)")
+      }
+      let found = try await withThrowingTaskGroup(of: (Int, [Int: String], [Int: Answer]).self) { group in
+        for (number, call) in calls.enumerated() {
+          group.addTask {
+            var (texts, answers): ([Int: String], [Int: Answer]) = ([:], [:])
+            for try await piece in try room.answer(call) {
+              texts[piece.choice, default: ""] += piece.text
+              if let answer = piece.answer { answers[piece.choice] = answer }
+            }
+            return (number, texts, answers)
+          }
+        }
+        var all: [Int: ([Int: String], [Int: Answer])] = [:]
+        for try await (number, texts, answers) in group { all[number] = (texts, answers) }
+        return all
+      }
+      let alone = try ChatModel.open(path: path, pool: WorkerPool(threadCount: 1))
+      for (number, call) in calls.enumerated() {
+        let (texts, answers) = try #require(found[number])
+        for choice in 0..<call.count {
+          var options = call.options
+          options.sampling.seed &+= UInt64(choice)
+          let expected = try alone.answer(call.prompt, options)
+          #expect(answers[choice]?.tokens == expected.tokens)
+          #expect(answers[choice]?.logProbabilities == expected.logProbabilities)
+          #expect(texts[choice, default: ""] == expected.text)
+        }
+      }
+      #expect(room.answerCount == 0)
+    }
+  }
+
+  @Test func whoStopsListeningGivesUpTheirPlace() async throws {
+    try await withRoom { room, model, _ in
+      for seed in 0..<10 {
+        for try await _ in try room.answer(AnswerCall(model, [40, 41], endless(UInt64(seed), model))) { break }
+        // Also those who never listen.
+        _ = try room.answer(AnswerCall(model, [40, 41], endless(UInt64(seed), model)))
+      }
+      let deadline = ContinuousClock.now + .seconds(5)
+      while room.answerCount > 0, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(5)) }
+      #expect(room.answerCount == 0)
+      #expect(room.currentStatus.running == 0)
+    }
+  }
+
+  @Test func aFullRoomSaysSoAtOnce() async throws {
+    try await withRoom { settings in
+      (settings.laneCount, settings.queueLimit, settings.keyLimit) = (2, 2, 3)
+    } _: { room, model, _ in
+      let options = endless(1, model)
+      let kept = [try room.answer(AnswerCall(model, [40], options, count: 3, key: "a"))]
+      #expect(throws: EngineRoomError.keyFull(limit: 3, retryAfterSeconds: 3)) {
+        _ = try room.answer(AnswerCall(model, [40], options, key: "a"))
+      }
+      let other = try room.answer(AnswerCall(model, [40], options, key: "b"))
+      #expect(throws: EngineRoomError.full(waiting: 2, retryAfterSeconds: 4)) {
+        _ = try room.answer(AnswerCall(model, [40], options, key: "c"))
+      }
+      room.close()
+      #expect(throws: EngineRoomError.closing) { _ = try room.answer(AnswerCall(model, [40], options, key: "c")) }
+      withExtendedLifetime((kept, other)) {}
+    }
+  }
+
+  @Test func nobodySeesWhatOthersHaveCached() async throws {
+    try await withRoom { room, model, _ in
+      let prompt = model.text.tokenizer.encode(String(repeating: "a long secret ", count: 6))
+      func cached(_ key: String) async throws -> Int {
+        var count = -1
+        for try await piece in try room.answer(
+          AnswerCall(model, prompt, AnswerOptions(maximumTokenCount: 2), key: key))
+        {
+          if let answer = piece.answer { count = answer.cachedTokenCount }
+        }
+        return count
+      }
+      let counts = [try await cached("a"), try await cached("a"), try await cached("b")]
+      #expect(counts == [0, prompt.count - 1, 0])
+    }
+  }
+
+  @Test func scoresAndMeansDoNotDependOnPieces() async throws {
+    try await withRoom { settings in
+      settings.stepSeconds = 1e-9
+    } _: { room, model, path in
+      let tokens = model.text.tokenizer.encode(String(repeating: "one two three ", count: 8))
+      let scores = try await room.scores(model, tokens, listing: 1)
+      let whole = try ChatModel.open(path: path, pool: WorkerPool(threadCount: 1))
+      let reader = try PromptReader(whole.engine, tokens, for: .scores(listing: 1))
+      try reader.advance(by: tokens.count)
+      #expect(scores == reader.scores)
+      #expect(scores.count == tokens.count)
+      let mean = try PromptReader(whole.engine, tokens, for: .mean)
+      try mean.advance(by: tokens.count)
+      #expect(try await room.embedding(model, tokens) == mean.mean)
+    }
+  }
+
+  @Test func modelsComeAndGo() async throws {
+    try await withRoom { room, model, path in
+      let location = try ModelStore(home: URL(filePath: path)).locate(path)
+      let again = try await room.load(location, as: "tiny", threads: 1, isChecked: false)
+      // Who had the former one in hand is still answered.
+      var pieces = 0
+      for try await piece in try room.answer(AnswerCall(model, [40], AnswerOptions(maximumTokenCount: 3))) {
+        pieces += piece.answer == nil ? 0 : 1
+      }
+      #expect(pieces == 1)
+      #expect(await room.unload("tiny"))
+      #expect(room.model("tiny") == nil)
+      #expect(await room.unload("tiny") == false)
+      #expect(again.contextLength == 128)
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import Chat
+import Foundation
+import HTTPTypes
+import Logging
+import Testing
+
+@testable import Server
+
+@Suite struct AccessTests {
+  /// Every route of the server, from the table that its router is made of.
+  private static func endpoints(_ storage: Storage) -> [Endpoint] {
+    let state = ServerState(
+      ServerSettings(), storage: storage, room: EngineRoom(), logger: Logger(label: "test"), started: 0)
+    return HearthServer.routes(state).endpoints
+  }
+
+  @Test func everyRouteIsDeniedToThoseWhoMayNot() async throws {
+    try await TestServer.run(prepare: { _ = try $0.createKey(name: "first", scopes: ["chat"]) }) { server in
+      let endpoints = AccessTests.endpoints(server.storage)
+      #expect(endpoints.count >= 8)
+      #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/health", "/ready"])
+      for endpoint in endpoints {
+        guard case .scope(let scope) = endpoint.access else { continue }
+        let path = endpoint.path.split(separator: "/").map { $0.hasPrefix("{") ? "x" : String($0) }.joined(
+          separator: "/")
+        let others = Scope.allCases.filter { $0 != scope }.map(\.rawValue)
+        let name = "others-\(UUID())"
+        let secret = try server.storage.createKey(name: name, scopes: others).secret
+        func status(_ headers: [String: String]) async throws -> Int {
+          try await server.client.send(endpoint.method.rawValue, "/" + path, headers: headers).status
+        }
+        #expect(try await status([:]) == 401, "\(endpoint.path) without a key")
+        #expect(try await status(["Authorization": "Bearer nonsense"]) == 401, "\(endpoint.path) with a wrong key")
+        #expect(try await status(["Authorization": "Basic \(secret)"]) == 401, "\(endpoint.path) with another scheme")
+        #expect(try await status(["Authorization": "Bearer \(secret)"]) == 403, "\(endpoint.path) without its scope")
+        #expect(try await status(["X-Api-Key": secret]) == 403, "\(endpoint.path) without its scope")
+        _ = try server.storage.revokeKey(name)
+        #expect(try await status(["Authorization": "Bearer \(secret)"]) == 401, "\(endpoint.path) with a revoked key")
+      }
+      #expect(try await server.client.get("/v1/nothing").status == 401)
+      #expect(try await server.client.get("/v1/../v1/models").status == 401)
+      #expect(try await server.client.get("//v1/models").status == 401)
+      #expect(try await server.client.get("/health").status == 200)
+    }
+  }
+
+  @Test func aKeyOpensWhatItsScopeSays() async throws {
+    try await TestServer.run { server in
+      #expect(try await server.client.get("/v1/models").status == 200)
+      let secret = try server.storage.createKey(name: "a", scopes: ["chat"]).secret
+      #expect(try await server.client.get("/v1/models").status == 401)
+      #expect(try await server.client.get("/v1/models", ["Authorization": "Bearer \(secret)"]).status == 200)
+      #expect(try await server.client.get("/metrics", ["Authorization": "Bearer \(secret)"]).status == 403)
+    }
+  }
+
+  @Test func limitsAreKept() async throws {
+    try await TestServer.run { server in
+      let quick = try server.storage.createKey(name: "quick", scopes: ["chat"], requestsPerMinute: 2).secret
+      var statuses: [Int] = []
+      for _ in 0..<3 {
+        statuses.append(try await server.client.get("/v1/models", ["Authorization": "Bearer \(quick)"]).status)
+      }
+      #expect(statuses == [200, 200, 429])
+      let small = try server.storage.createKey(name: "small", scopes: ["chat"], tokensPerDay: 30).secret
+      let body: JSON = [
+        "model": .string(server.model), "messages": TestServer.question("Hello"), "max_tokens": 20, "temperature": 0,
+        "logit_bias": ["2": -100, "0": -100],
+      ]
+      let first = try await server.client.post("/v1/chat/completions", body, ["Authorization": "Bearer \(small)"])
+      #expect(first.status == 200)
+      let second = try await server.client.post("/v1/chat/completions", body, ["Authorization": "Bearer \(small)"])
+      #expect(second.status == 429 && second.json["error"]?["code"] == "insufficient_quota", "\(second.text)")
+      #expect(Int(second.headers["retry-after"] ?? "") != nil)
+    }
+  }
+
+  @Test func pagesOfOthersAndNamesOfOthersAreRefused() async throws {
+    try await TestServer.run {
+      $0.allowedOrigins = ["https://app.example"]
+    } _: { server in
+      func status(_ headers: [String: String], _ method: String = "GET") async throws -> Int {
+        try await server.client.send(method, "/v1/models", headers: headers).status
+      }
+      #expect(try await status(["Host": "evil.example"]) == 403)
+      #expect(try await status(["Host": "127.0.0.1.evil.example:80"]) == 403)
+      #expect(try await status(["Host": "localhost:1"]) == 200)
+      #expect(try await status(["Host": "[::1]:1"]) == 200)
+      #expect(try await status(["Origin": "http://evil.example"]) == 403)
+      #expect(try await status(["Origin": "null"]) == 403)
+      #expect(try await status(["Origin": "https://app.example"]) == 200)
+      #expect(try await status(["Origin": "https://app.example"], "OPTIONS") == 204)
+      #expect(try await status(["Origin": "https://evil.example"], "OPTIONS") == 403)
+      let reply = try await server.client.get("/v1/models", ["Origin": "https://app.example"])
+      #expect(reply.headers["access-control-allow-origin"] == "https://app.example")
+      #expect(reply.headers["access-control-allow-credentials"] == nil)
+    }
+  }
+
+  @Test func anAddressForOthersWantsKeysAndEncryption() throws {
+    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: home) }
+    var settings = ServerSettings()
+    settings.store = ModelStore(home: home)
+    settings.host = "0.0.0.0"
+    #expect(throws: ServerError.self) { _ = try HearthServer(settings) }
+    _ = try Storage(home: home).createKey(name: "a", scopes: ["chat"])
+    #expect(throws: ServerError.self) { _ = try HearthServer(settings) }
+    settings.encryption = .selfSigned
+    _ = try HearthServer(settings)
+    settings.encryption = .none
+    settings.allowsExposure = true
+    _ = try HearthServer(settings)
+  }
+}

@@ -1,0 +1,56 @@
+import Chat
+import Engine
+import Foundation
+import Testing
+
+@testable import Server
+
+@Suite struct CompletionsTests {
+  @Test func scoresAPromptAsHearthScoreDoes() async throws {
+    try await TestServer.run { server in
+      let text = "The quick brown fox jumps over the lazy dog"
+      let reply = try await server.client.post(
+        "/v1/completions",
+        ["model": .string(server.model), "prompt": .string(text), "max_tokens": 0, "echo": true, "logprobs": 2])
+      #expect(reply.status == 200)
+      let model = try ChatModel.open(path: server.model, pool: WorkerPool(threadCount: 1))
+      let score = try Scorer(model).score(model.prompt(raw: text))
+      let choice = try #require(reply.json["choices"]?[0])
+      #expect(choice["text"]?.text == text)
+      let found = try #require(choice["logprobs"]?["token_logprobs"]?.elements)
+      #expect(found.count == score.logprobs.count && found[0] == .null)
+      for (found, expected) in zip(found, score.logprobs) {
+        if let expected { #expect(abs((found.number ?? .nan) - expected) < 0.01) }
+      }
+      let tokens = choice["logprobs"]?["tokens"]?.elements?.compactMap(\.text) ?? []
+      #expect(tokens.joined() == text)
+      let offsets = choice["logprobs"]?["text_offset"]?.elements?.compactMap(\.number) ?? []
+      #expect(offsets == tokens.indices.map { Double(tokens[..<$0].joined().count) })
+    }
+  }
+
+  @Test func answersSeveralPromptsEachAsIfAlone() async throws {
+    try await TestServer.run { server in
+      func ask(_ prompt: JSON) async throws -> [String] {
+        let reply = try await server.client.post(
+          "/v1/completions",
+          ["model": .string(server.model), "prompt": prompt, "max_tokens": 8, "seed": 7, "n": 2])
+        return reply.json["choices"]?.elements?.compactMap { $0["text"]?.text } ?? []
+      }
+      let (first, second) = (try await ask("once upon"), try await ask([[40, 41, 42]]))
+      #expect(first.count == 2 && second.count == 2)
+      #expect(try await ask(["once upon", [40, 41, 42]]) == first + second)
+    }
+  }
+
+  @Test func tokenizesThereAndBack() async throws {
+    try await TestServer.run { server in
+      let text = "Hello, world! <|im_end|>"
+      let there = try await server.client.post("/tokenize", ["model": .string(server.model), "prompt": .string(text)])
+      let tokens = try #require(there.json["tokens"])
+      let back = try await server.client.post("/detokenize", ["model": .string(server.model), "tokens": tokens])
+      #expect(back.json["prompt"]?.text == text)
+      #expect(there.json["count"]?.number == Double(tokens.elements?.count ?? 0))
+    }
+  }
+}
