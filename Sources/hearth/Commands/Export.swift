@@ -32,19 +32,14 @@ struct Export: ParsableCommand {
   @Option(help: "The file (gguf, gguf-adapter) or folder (peft, safetensors) to write.") var output: String
   @Option(help: "How to store weights: F32, F16, BF16, and for gguf Q8_0, Q4_1, …") var type: StorageType?
   @Option(help: "What PEFT is to call the base (default: its repository, or its path).") var base: String?
-  @Option(parsing: .upToNextOption, help: "JSONL files of held-out examples to check by.") var data: [String] = []
-  @Flag(help: "Write a merged model even if it lost what was learned.") var allowLoss = false
-  @Flag(inversion: .prefixedNo, help: "Measure what a merged model kept of what was learned.") var check = true
   @Flag(help: "Replace what is there.") var force = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var checking: ExportCheckOptions
   @OptionGroup var options: ModelOptions
 
   func validate() throws {
-    if !check, allowLoss || !data.isEmpty {
-      throw ValidationError("--no-check: measures nothing: drop it, or \(allowLoss ? "--allow-loss" : "--data")")
-    }
-    if !format.isMerged, allowLoss || !data.isEmpty {
-      throw ValidationError("\(allowLoss ? "--allow-loss" : "--data"): only goes with --format gguf or safetensors")
+    if !format.isMerged, let flag = checking.given {
+      throw ValidationError("\(flag): only goes with --format gguf or safetensors")
     }
     if base != nil, format != .peft { throw ValidationError("--base: only goes with --format peft") }
     if let type, !format.types.contains(type.name) {
@@ -55,21 +50,11 @@ struct Export: ParsableCommand {
     }
   }
 
-  /// What is to be measured: of a run always, of another model when there is data for it.
-  private func request(_ location: ModelStore.Location) throws -> ExportCheck.Request? {
-    guard check, try !data.isEmpty || TunedModel(ifRunFolder: location.path) != nil else { return nil }
-    for file in data { try Places.requireReadable(file, "--data") }
-    var request = ExportCheck.Request()
-    (request.data, request.allowsLoss) = (data, allowLoss)
-    if let precision = options.chosenPrecision { request.precision = precision }
-    return request
-  }
-
   func run() throws {
     let location = try ModelStore().locate(model)
     let exporter = Exporter(location, pool: WorkerPool(threadCount: options.threads))
     let result = try exporter.export(
-      format, to: output, type: type, replaces: force, baseName: base, check: request(location))
+      format, to: output, type: type, replaces: force, baseName: base, check: checking.request(location, options))
     for note in result.notes { StandardError.write("hearth: \(note)\n") }
     if !options.quiet, let check = result.check { StandardError.write(check.summary) }
     if json { return try JSONOutput.write(result) }
@@ -97,7 +82,7 @@ extension ExportResult {
 
 extension ExportCheck {
   /// A table for people.
-  fileprivate var summary: String {
+  var summary: String {
     func row(_ name: String, _ loss: Double, _ figures: Figures?) -> String {
       let padded = name + String(repeating: " ", count: max(1, 28 - name.count))
       let rest = figures.map { String(format: "  KL %.5f  top-1 %.1f %%", $0.mean_kl, 100 * $0.top1_agreement) } ?? ""

@@ -79,6 +79,37 @@ import Testing
     }
   }
 
+  /// What is written again in the base's own type falls back on the base: what was learned is smaller than its steps.
+  @Test func theBasesOwnTypeErasesWhatWasLearned() throws {
+    try withRun { place, exporter, folder in
+      let base = folder + "/base.gguf"
+      _ = try Exporter(.init(path: place.modelPath, name: "tiny"), pool: pool).export(
+        .gguf, to: base, type: type("Q4_1"))
+      var recipe = place.recipe
+      (recipe.epochs, recipe.dropout, recipe.learningRate, recipe.model) = (2, 0, 5e-4, base)
+      let model = try ChatModel.open(path: base, name: "tiny", pool: pool)
+      let output = try place.output("on-q4")
+      try place.train(output, recipe, base: model, basePath: base)
+      var request = ExportCheck.Request()
+      request.allowsLoss = true
+      let exporter = Exporter(.init(path: output, name: "tuned"), pool: pool)
+      func lost(_ name: String) throws -> Double {
+        let check = try #require(
+          try exporter.export(.gguf, to: folder + "/\(name).gguf", type: type(name), check: request).check)
+        return check.lost / (try #require(check.learned))
+      }
+      #expect(try abs(lost("F16")) < 0.05)
+      #expect(try lost("Q4_1") > 0.5)
+      // Quantising goes the same way.
+      let quantization = Quantization(exporter.location, precision: .reference, pool: pool)
+      #expect(throws: ExportError.self) {
+        try quantization.run(type("Q4_1"), to: folder + "/q.gguf", measures: false, check: .init())
+      }
+      let report = try quantization.run(type("F16"), to: folder + "/q.gguf", measures: false, check: .init())
+      #expect(report.check?.isPassed == true)
+    }
+  }
+
   @Test func theBoundIsATenthOfWhatWasLearned() {
     func check(base: Double?, tuned: Double, written: Double) -> ExportCheck {
       ExportCheck(

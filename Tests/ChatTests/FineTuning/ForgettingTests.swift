@@ -49,6 +49,17 @@ import Tokenizers
     #expect(score.accuracy == Double(right) / 2)
   }
 
+  @Test func evaluationMeasuresItWhenAsked() throws {
+    let place = try TinyRun()
+    let model = try place.model()
+    let plain = try Evaluator(files: [place.dataPath], generates: false).evaluate(model).evaluation
+    #expect(plain.probe == nil)
+    let probed = try Evaluator(files: [place.dataPath], generates: false, probes: true).evaluate(model)
+    #expect(probed.evaluation.probe == GeneralProbe().measure(model) && probed.evaluation.loss == plain.loss)
+    let comparison = EvaluationComparison(probed, against: probed)
+    #expect(comparison.html(probed.detail, against: probed.detail).contains("General text"))
+  }
+
   @Test func aDropBeyondTheBoundIsSaid() {
     func score(_ bits: Double, _ right: Int) -> GeneralProbe.Score {
       .init(bits_per_byte: bits, accuracy: Double(right) / 60, questions: 60, domains: [:])
