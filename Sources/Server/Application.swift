@@ -1,7 +1,8 @@
-public import Chat
-public import Foundation
+internal import Chat
+internal import Foundation
 internal import Hummingbird
 internal import HummingbirdCore
+internal import HummingbirdTLS
 internal import Logging
 internal import NIOCore
 internal import NIOPosix
@@ -19,6 +20,9 @@ public struct HearthServer: Sendable {
     /// Whether requests need a key.
     public let needsKey: Bool
   }
+
+  /// What clients are told.
+  static let version = "0.1.0"
 
   private let settings: ServerSettings
   private let storage: Storage
@@ -63,6 +67,17 @@ public struct HearthServer: Sendable {
     try await ServiceGroup(configuration: configuration).run()
   }
 
+  /// nil when nothing is encrypted.
+  private var certificates: Certificates? {
+    get throws(ServerError) {
+      switch settings.encryption {
+      case .none: nil
+      case .selfSigned: try Certificates.selfSigned(settings)
+      case .files(let certificate, let key): try Certificates(certificate: certificate, key: key)
+      }
+    }
+  }
+
   /// A logger for libraries: what they say is of interest when it is a warning.
   private func inner(_ label: String) -> Logger { logger(label, isQuiet ? .critical : .warning) }
 
@@ -84,8 +99,12 @@ public struct HearthServer: Sendable {
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
         maxHeaderFieldCount: limits.headerCount))
     let needsKey = try !state.access.isOpen()
+    let certificates = try certificates
+    if let certificates { state.logger.info("encrypting", metadata: ["certificate": "\(certificates.description)"]) }
+    let plain = HTTPServerBuilder.http1(configuration: http)
     return Application(
-      router: router, server: .http1(configuration: http),
+      router: router,
+      server: try certificates.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
       configuration: .init(
         address: .hostname(settings.host, port: settings.port),
         availableConnectionsDelegate: .maximum(limits.connections, logger: state.logger)),
@@ -105,6 +124,12 @@ public struct HearthServer: Sendable {
     table.addChatCompletions(state)
     table.addCompletions(state)
     table.addTokens(state)
+    table.addEmbeddings(state)
+    table.addResponses(state)
+    table.addMessages(state)
+    table.addOllamaAnswers(state)
+    table.addOllamaModels(state)
+    table.addLoading(state)
     return table
   }
 

@@ -10,6 +10,8 @@ public struct AnswerOptions: Sendable {
   public var stops: [String]
   /// How many alternatives to list for each token; nil lists no probabilities.
   public var listedTokenCount: Int?
+  /// Which texts may come; nil lets all.
+  public var constraint: (any TokenConstraint)?
 
   /// Options; without arguments greedy, as long as the context allows.
   public init(
@@ -29,6 +31,8 @@ public struct Answer: Sendable {
   public var text = ""
   /// Every generated token, the end token excluded.
   public var tokens: [Int32] = []
+  /// The stop string that ended it, if one did.
+  public var stopString: String?
   /// Why the answer ended.
   public var finishReason = FinishReason.length
   /// What the model thought of each token, if asked for.

@@ -54,6 +54,7 @@ struct AnswerStream {
       shownByteCount += text.utf8.count
       if stopped {
         answer.finishReason = .stop
+        answer.stopString = stops.match
         answer.text += text
         return (text, true)
       }
@@ -84,6 +85,7 @@ struct AnswerStream {
     // What the decoder held back belongs to the last token.
     if !stops.isStopped { shownByteCount = max(shownByteCount, decodedByteCount) }
     if stops.isStopped { answer.finishReason = .stop }
+    answer.stopString = stops.match
     return rest
   }
 

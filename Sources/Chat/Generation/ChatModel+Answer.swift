@@ -23,7 +23,7 @@ extension ChatModel {
         GenerationRequest(
           prompt: request.prompt, sampling: request.options.sampling,
           maximumTokenCount: request.options.maximumTokenCount, endTokens: endTokens,
-          listedTokenCount: request.options.listedTokenCount),
+          listedTokenCount: request.options.listedTokenCount, constraint: request.options.constraint),
         adapter: adapter)
       ids[id] = index
       streams.append(

@@ -1,5 +1,6 @@
 public import Engine
 internal import Foundation
+internal import Tokenizers
 
 // Which models there are.
 extension EngineRoom {
@@ -41,7 +42,7 @@ extension EngineRoom {
       name: name, tokenizer: model.tokenizer, template: model.template, endTokens: model.endTokens, date: model.date)
     let served = ServedModel(
       name: name, text: text, contextLength: station.decoder.contextLength,
-      vocabularyCount: model.engine.vocabularyCount, facts: facts, tuning: run.map(TuningRecord.init),
+      vocabularyCount: model.engine.vocabularyCount, facts: facts, vocabulary: vocabulary(of: model.tokenizer), tuning: run.map(TuningRecord.init),
       number: nextNumber())
     let former = withdraw(name)
     seats[served.number] = (station, model.adapter)
@@ -68,6 +69,11 @@ extension EngineRoom {
       removeUnused()
       show()
     }
+  }
+
+  /// One for all models of a tokenizer.
+  private func vocabulary(of tokenizer: Tokenizer) -> TokenVocabulary {
+    models.first { $0.text.tokenizer === tokenizer }?.vocabulary ?? TokenVocabulary(tokenizer)
   }
 
   private static func path(_ path: String) -> String {

@@ -38,7 +38,7 @@ final class RunningCall {
     requests = try station.decoder.add(
       GenerationRequest(
         prompt: call.prompt, sampling: options.sampling, maximumTokenCount: options.maximumTokenCount,
-        endTokens: text.endTokens, listedTokenCount: options.listedTokenCount),
+        endTokens: text.endTokens, listedTokenCount: options.listedTokenCount, constraint: options.constraint),
       count: count, adapter: adapter, salt: call.key, key: call.key)
     self.station = station
   }

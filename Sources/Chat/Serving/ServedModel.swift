@@ -12,6 +12,8 @@ public struct ServedModel: Sendable {
   public let vocabularyCount: Int
   /// Where it lies, what it is and how large.
   public let facts: ModelFacts
+  /// Its tokens by their bytes, for texts that are held to a grammar.
+  public let vocabulary: TokenVocabulary
   /// What was measured when it was fine-tuned; nil for other models.
   public let tuning: TuningRecord?
   /// Tells this model from another that had the name before.

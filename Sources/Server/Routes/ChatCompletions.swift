@@ -30,6 +30,8 @@ struct ChatCompletionRequest: Sendable {
   let model: ServedModel
   let prompt: [Int32]
   let sampling: SamplingFields
+  /// Whether the answer may call tools.
+  let callsTools: Bool
 
   init(_ given: Fields, _ state: ServerState) throws {
     var fields = given
@@ -43,10 +45,17 @@ struct ChatCompletionRequest: Sendable {
     let listed = try fields.integer("top_logprobs", in: 0...limits.listedTokens)
     if listed != nil, !lists { throw APIError.invalid("top_logprobs", "top_logprobs: goes with \"logprobs\": true") }
     sampling.options.listedTokenCount = lists ? listed ?? 0 : nil
-    self.sampling = sampling
+    let format = try FormatFields.grammar(&fields, limits)
+    let tools = try ToolFields(&fields, limits)
+    callsTools = tools.grammar != nil
+    if format != nil, callsTools {
+      throw APIError.invalid("response_format", "response_format does not go with tools", code: "unsupported_parameter")
+    }
     try ChatCompletionRequest.refuseOthers(&fields)
     try fields.finish()
-    prompt = try PromptRendering.prompt(messages, model)
+    if let grammar = format ?? tools.grammar { sampling.options.constraint = model.constraint(grammar) }
+    self.sampling = sampling
+    prompt = try tools.prompt(messages, model)
     try model.check(prompt, sampling.options)
   }
 
@@ -67,10 +76,6 @@ struct ChatCompletionRequest: Sendable {
     try fields.refuse("web_search_options", "this server does not go to the web")
     try fields.refuse("functions", "use tools")
     try fields.refuse("function_call", "use tool_choice")
-    try fields.refuse("response_format", unless: [["type": "text"]], "answers are free text")
-    try fields.refuse("tools", unless: [[]], "models here call no tools")
-    try fields.refuse("tool_choice", unless: ["none", "auto"], "models here call no tools")
-    try fields.refuse("parallel_tool_calls", unless: [true, false], "models here call no tools")
   }
 }
 
@@ -98,10 +103,14 @@ struct ChatCompletionReply: Sendable {
   /// All in one.
   func whole(_ answers: [(answer: Answer, tokens: [SampledToken])]) -> JSON {
     let choices = answers.enumerated().map { index, found -> JSON in
-      [
+      let (content, calls) = wanted.callsTools ? ToolCallText.parse(found.answer.text) : (found.answer.text, [])
+      return [
         "index": .integer(index),
-        "message": ["role": "assistant", "content": .string(found.answer.text), "refusal": nil],
-        "logprobs": logProbabilities(found.tokens), "finish_reason": .string(found.answer.finishReason.rawValue),
+        "message": .object([
+          "role": "assistant", "content": calls.isEmpty || !content.isEmpty ? .string(content) : .null,
+          "refusal": .null,
+          "tool_calls": calls.isEmpty ? nil : .array(calls.map { entry($0) }),
+        ]), "logprobs": logProbabilities(found.tokens), "finish_reason": .string(reason(found.answer, calls)),
       ]
     }
     return [
@@ -116,23 +125,42 @@ struct ChatCompletionReply: Sendable {
       try await events.send(chunk(choice, ["role": "assistant", "content": "", "refusal": nil]))
     }
     var answers: [Answer] = []
+    var parts = [ToolCallStream](repeating: ToolCallStream(), count: wanted.sampling.count)
     for try await signal in signals {
       guard case .piece(_, let piece) = signal else {
         try await events.sendComment()
         continue
       }
-      if !piece.text.isEmpty || !piece.tokens.isEmpty {
-        try await events.send(chunk(piece.choice, ["content": .string(piece.text)], tokens: piece.tokens))
+      let text = wanted.callsTools ? parts[piece.choice].append(piece.text) : piece.text
+      if !text.isEmpty || !piece.tokens.isEmpty {
+        try await events.send(chunk(piece.choice, ["content": .string(text)], tokens: piece.tokens))
       }
-      if let answer = piece.answer {
-        answers.append(answer)
-        try await events.send(chunk(piece.choice, [:], reason: answer.finishReason.rawValue))
+      guard let answer = piece.answer else { continue }
+      answers.append(answer)
+      let (rest, calls) = wanted.callsTools ? parts[piece.choice].finish() : ("", [])
+      if !rest.isEmpty { try await events.send(chunk(piece.choice, ["content": .string(rest)])) }
+      if !calls.isEmpty {
+        let entries = calls.enumerated().map { entry($1, index: $0) }
+        try await events.send(chunk(piece.choice, ["tool_calls": .array(entries)]))
       }
+      try await events.send(chunk(piece.choice, [:], reason: reason(answer, calls)))
     }
     if wanted.sampling.includesUsage {
       try await events.send(chunk([], usage: Usage(answers, prompts: [wanted.prompt]).openAI))
     }
     try await events.sendDone()
+  }
+
+  private func reason(_ answer: Answer, _ calls: [ToolCallText.Call]) -> String {
+    calls.isEmpty || answer.finishReason == .length ? answer.finishReason.rawValue : "tool_calls"
+  }
+
+  /// - Parameter index: In a stream, which of the calls it is.
+  private func entry(_ call: ToolCallText.Call, index: Int? = nil) -> JSON {
+    .object([
+      "index": index.map { .integer($0) }, "id": .string(Identifier.make("call", separator: "_")), "type": "function",
+      "function": ["name": .string(call.name), "arguments": .string(call.arguments.line)],
+    ])
   }
 
   private func chunk(_ choice: Int, _ delta: JSON, tokens: [SampledToken] = [], reason: String? = nil) -> JSON {

@@ -2,6 +2,7 @@ internal import Chat
 internal import Engine
 internal import HTTPTypes
 internal import Hummingbird
+internal import NIOCore
 
 /// What went wrong with a request, before it is put into the words of the API that was spoken.
 struct APIError: Error, Sendable {
@@ -90,6 +91,7 @@ extension APIError {
       case .contentTooLarge: self.init(.tooLarge, "the body is larger than this server takes", code: "body_too_large")
       default: self.init(.invalidRequest, error.body ?? error.status.reasonPhrase)
       }
+    case is ChannelError, is IOError: self.init(.unavailable, "the client has gone", code: "cancelled")
     case is CancellationError: self.init(.unavailable, "the request was given up", code: "cancelled")
     default: self.init(.internalError, "something went wrong here; the server's log says what", code: "internal_error")
     }

@@ -31,4 +31,8 @@ struct Usage: Sendable {
 enum Clock {
   /// Seconds since 1970.
   static var seconds: Int { Int(Date().timeIntervalSince1970) }
+  /// As text, with fractions of seconds.
+  static var text: String { Date().ISO8601Format(.init(includingFractionalSeconds: true)) }
+  /// A time as text.
+  static func text(_ seconds: Int) -> String { Date(timeIntervalSince1970: Double(seconds)).ISO8601Format() }
 }

@@ -1,6 +1,6 @@
 internal import Chat
 internal import Crypto
-public import Foundation
+internal import Foundation
 internal import GRDB
 
 /// One line of the audit log: who did what to what. Never what was said.

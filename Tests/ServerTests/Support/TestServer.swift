@@ -14,7 +14,8 @@ struct TestServer: Sendable {
 
   /// Runs `body` beside a server, which is ended and forgotten afterwards.
   static func run(
-    _ change: (inout ServerSettings) -> Void = { _ in }, prepare: (Storage) throws -> Void = { _ in },
+    contextLength: Int = TinyChatFolder.contextLength, _ change: (inout ServerSettings) -> Void = { _ in },
+    prepare: (Storage) throws -> Void = { _ in },
     _ body: @escaping @Sendable (TestServer) async throws -> Void
   ) async throws {
     let folder = try TinyChatFolder.make()
@@ -23,6 +24,10 @@ struct TestServer: Sendable {
       try? FileManager.default.removeItem(at: folder)
       try? FileManager.default.removeItem(at: home)
     }
+    let configuration = folder.appending(path: "config.json")
+    let text = try String(contentsOf: configuration, encoding: .utf8)
+    try text.replacing("\(TinyChatFolder.contextLength)", with: "\(contextLength)").write(
+      to: configuration, atomically: false, encoding: .utf8)
     var settings = ServerSettings()
     settings.port = 0
     settings.threads = 1

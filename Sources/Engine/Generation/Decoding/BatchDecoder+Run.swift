@@ -101,11 +101,13 @@ extension BatchDecoder {
     var logits = row.mutableSpan
     let token: SampledToken
     if let count = job.request.listedTokenCount {
-      token = try job.sampler.sample(&logits, listing: count)
+      token = try job.sampler.sample(&logits, listing: count) { job.constraint?.restrict(&$0) }
     } else {
+      job.constraint?.restrict(&logits)
       let id = try job.sampler.sample(&logits)
       token = SampledToken(chosen: TokenLogProbability(id: id, logProbability: .nan), likeliest: [])
     }
+    job.constraint?.accept(token.chosen.id)
     job.remaining -= 1
     var reason: FinishReason?
     if job.request.endTokens.contains(token.chosen.id) {

@@ -12,6 +12,8 @@ final class DecodingJob {
   /// Prompt and answer so far.
   private(set) var tokens: [Int32]
   var sampler: Sampler
+  /// Where its text is in a grammar, if it is held to one.
+  var constraint: (any TokenConstraint)?
   /// Tokens the answer may still have.
   var remaining: Int
   /// Whether its last token is chosen.
@@ -42,6 +44,7 @@ final class DecodingJob {
     self.id = id
     self.request = request
     self.sampler = sampler
+    constraint = request.constraint
     self.adapter = adapter
     self.salt = salt
     self.key = key

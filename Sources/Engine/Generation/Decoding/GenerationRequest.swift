@@ -10,17 +10,20 @@ public struct GenerationRequest: Sendable {
   public var endTokens: Set<Int32>
   /// How many of the likeliest tokens to report for each position; nil reports no probabilities.
   public var listedTokenCount: Int?
+  /// Which tokens may come, beside what `sampling` says; nil lets all.
+  public var constraint: (any TokenConstraint)?
 
   /// A request; without further arguments greedy, and as long as the context allows.
   public init(
     prompt: [Int32], sampling: SamplingOptions = .greedy, maximumTokenCount: Int? = nil,
-    endTokens: Set<Int32> = [], listedTokenCount: Int? = nil
+    endTokens: Set<Int32> = [], listedTokenCount: Int? = nil, constraint: (any TokenConstraint)? = nil
   ) {
     self.prompt = prompt
     self.sampling = sampling
     self.maximumTokenCount = maximumTokenCount
     self.endTokens = endTokens
     self.listedTokenCount = listedTokenCount
+    self.constraint = constraint
   }
 
   /// How many tokens may be generated in a context of `contextLength`.

@@ -64,9 +64,10 @@ public struct Sampler: Sendable {
   /// - Parameters:
   ///   - logits: `[vocabulary]`; overwritten.
   ///   - count: how many of the likeliest tokens to list; 0 for the chosen one alone.
+  ///   - restrict: rules tokens out; what is listed is of the logits before.
   /// - Throws: as `sample`.
   public mutating func sample(
-    _ logits: inout MutableSpan<Float>, listing count: Int
+    _ logits: inout MutableSpan<Float>, listing count: Int, restrict: (inout MutableSpan<Float>) -> Void = { _ in }
   ) throws(SamplingError) -> SampledToken {
     let original = [Float](copying: logits.span)
     let logSum = try logSumExp(original.span)
@@ -78,6 +79,7 @@ public struct Sampler: Sendable {
       TokenLogProbability(
         id: Int32(index), logProbability: Float(Double(original[index]) - logSum))
     }
+    restrict(&logits)
     let token = try sample(&logits)
     return SampledToken(
       chosen: listed(Int(token)), likeliest: best.sorted().map { listed($0.index) })

@@ -1,0 +1,169 @@
+import Chat
+import Foundation
+import Testing
+
+@testable import Server
+
+/// The other APIs, in their own words.
+@Suite struct DialectTests {
+  @Test func embeddingsAreUnitVectorsInBothEncodings() async throws {
+    try await TestServer.run { server in
+      let body: JSON = ["model": .string(server.model), "input": ["hello there", [40, 41]]]
+      let reply = try await server.client.post("/v1/embeddings", body)
+      #expect(reply.status == 200)
+      let vector = reply.json["data"]?[0]?["embedding"]?.elements?.compactMap(\.number) ?? []
+      #expect(vector.count == 32)
+      #expect(abs(vector.reduce(0) { $0 + $1 * $1 } - 1) < 1e-5)
+      let encoded = try await server.client.post(
+        "/v1/embeddings", ["model": .string(server.model), "input": "hello there", "encoding_format": "base64"])
+      let bytes = Data(base64Encoded: encoded.json["data"]?[0]?["embedding"]?.text ?? "") ?? Data()
+      let floats = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+      #expect(floats.map(Double.init).elementsEqual(vector) { abs($0 - $1) < 1e-6 })
+    }
+  }
+
+  @Test func responsesStreamInTheOrderOfTheReference() async throws {
+    try await TestServer.run { server in
+      let body: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "input", value: "Hello there"),
+        .init(key: "temperature", value: 0), .init(key: "max_output_tokens", value: 8),
+      ]
+      let whole = try await server.client.post("/v1/responses", .object(body)).json
+      let text = whole["output"]?[0]?["content"]?[0]?["text"]?.text
+      let reply = try await server.client.post("/v1/responses", .object(body + [.init(key: "stream", value: true)]))
+      let types = reply.events.compactMap { $0["type"]?.text }
+      #expect(
+        types.prefix(4) == [
+          "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
+        ])
+      #expect(
+        types.suffix(4).dropLast() == [
+          "response.output_text.done", "response.content_part.done", "response.output_item.done",
+        ])
+      let deltas = reply.events.filter { $0["type"] == "response.output_text.delta" }.compactMap { $0["delta"]?.text }
+        .joined()
+      #expect(deltas == text)
+      let numbers = reply.events.compactMap { $0["sequence_number"]?.number }
+      #expect(numbers == numbers.indices.map(Double.init))
+      #expect(reply.events.last?["response"]?["usage"]?["output_tokens"] == whole["usage"]?["output_tokens"])
+    }
+  }
+
+  @Test func messagesSpeakAnthropics() async throws {
+    try await TestServer.run { server in
+      let body: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "max_tokens", value: 8),
+        .init(key: "system", value: [["type": "text", "text": "Be brief."]]),
+        .init(key: "messages", value: TestServer.question("Hello")), .init(key: "temperature", value: 0),
+      ]
+      let whole = try await server.client.post("/v1/messages", .object(body)).json
+      #expect(whole["stop_reason"] == "max_tokens" || whole["stop_reason"] == "end_turn")
+      let reply = try await server.client.post("/v1/messages", .object(body + [.init(key: "stream", value: true)]))
+      let types = reply.events.compactMap { $0["type"]?.text }
+      #expect(types.first == "message_start" && types.last == "message_stop")
+      let text = reply.events.compactMap { $0["delta"]?["text"]?.text }.joined()
+      #expect(text == whole["content"]?[0]?["text"]?.text)
+      let count = try await server.client.post(
+        "/v1/messages/count_tokens", .object(body.filter { $0.key != "max_tokens" && $0.key != "temperature" }))
+      let used =
+        (whole["usage"]?["input_tokens"]?.number ?? 0) + (whole["usage"]?["cache_read_input_tokens"]?.number ?? 0)
+      #expect(count.json["input_tokens"]?.number == used)
+      let wrong = try await server.client.post("/v1/messages", .object(body + [.init(key: "tempo", value: 1)]))
+      #expect(
+        wrong.status == 400 && wrong.json["error"]?["type"] == "invalid_request_error" && wrong.json["type"] == "error")
+    }
+  }
+
+  @Test func ollamasRoutesSpeakOllamas() async throws {
+    try await TestServer.run { server in
+      let options: JSON = ["temperature": 0, "num_predict": 8]
+      let whole = try await server.client.post(
+        "/api/chat",
+        ["model": .string(server.model), "messages": TestServer.question("Hello"), "stream": false, "options": options])
+      #expect(whole.json["done"] == true && whole.json["eval_count"] != nil)
+      let streamed = try await server.client.post(
+        "/api/chat", ["model": .string(server.model), "messages": TestServer.question("Hello"), "options": options])
+      let lines = streamed.text.split(separator: "\n").compactMap { try? JSON(parsing: Array($0.utf8)) }
+      #expect(lines.compactMap { $0["message"]?["content"]?.text }.joined() == whole.json["message"]?["content"]?.text)
+      #expect(lines.last?["done"] == true)
+      let json = try await server.client.post(
+        "/api/generate",
+        [
+          "model": .string(server.model), "prompt": "x", "stream": false, "format": "json",
+          "options": ["num_predict": 40, "seed": 3],
+        ])
+      #expect(json.json["response"]?.text?.hasPrefix("{") == true)
+      let wrong = try await server.client.post(
+        "/api/chat", ["model": .string(server.model), "options": ["temprature": 1]])
+      #expect(wrong.status == 400)
+      let message = wrong.json["error"]?.text ?? ""
+      #expect(message.contains("options.temprature"))
+      let tags = try await server.client.get("/api/tags")
+      #expect(tags.json["models"]?[0]?["name"]?.text == server.model)
+      let show = try await server.client.post("/api/show", ["model": .string(server.model)])
+      let (ps, version) = (try await server.client.get("/api/ps"), try await server.client.get("/api/version"))
+      let embed = try await server.client.post("/api/embed", ["model": .string(server.model), "input": "x"])
+      #expect([show, ps, version, embed].map(\.status) == [200, 200, 200, 200])
+    }
+  }
+
+  @Test func answersKeepToTheirSchemaOrAreRefused() async throws {
+    try await TestServer.run { server in
+      let schema: JSON = [
+        "type": "object", "properties": ["ok": ["type": "boolean"], "n": ["type": "integer"]], "required": ["ok", "n"],
+        "additionalProperties": false,
+      ]
+      func format(_ schema: JSON) -> JSON {
+        ["type": "json_schema", "json_schema": ["name": "x", "schema": schema, "strict": true]]
+      }
+      for seed in 0..<5 {
+        let reply = try await server.chat(["response_format": format(schema), "seed": .integer(seed), "max_tokens": 60])
+        #expect(reply.status == 200)
+        let text = reply.json["choices"]?[0]?["message"]?["content"]?.text ?? ""
+        let value = try JSON(parsing: Array(text.utf8))
+        #expect(value.keys == ["ok", "n"])
+      }
+      let refused = try await server.chat(["response_format": format(["type": "integer", "minimum": 3])])
+      #expect(
+        refused.status == 400 && refused.json["error"]?["param"]?.text == "response_format.json_schema.schema.minimum")
+    }
+  }
+
+  @Test func toolsAreCalledWithArgumentsThatFit() async throws {
+    try await TestServer.run(contextLength: 512) { server in
+      let tools: JSON = [
+        [
+          "type": "function",
+          "function": [
+            "name": "lamp",
+            "parameters": ["type": "object", "properties": ["on": ["type": "boolean"]], "required": ["on"]],
+          ],
+        ]
+      ]
+      let options: KeyValuePairs<String, JSON?> = [
+        "tools": tools, "tool_choice": "required", "parallel_tool_calls": false, "temperature": 0, "max_tokens": 90,
+        "messages": TestServer.question("x"),
+      ]
+      let reply = try await server.chat(options)
+      #expect(reply.status == 200, "\(reply.text)")
+      let choice = reply.json["choices"]?[0]
+      #expect(choice?["finish_reason"] == "tool_calls")
+      let call = choice?["message"]?["tool_calls"]?[0]?["function"]
+      #expect(call?["name"] == "lamp")
+      let arguments = try JSON(parsing: Array((call?["arguments"]?.text ?? "").utf8))
+      #expect(arguments.keys == ["on"])
+      let words = try await server.chat(["tools": tools, "temperature": 0, "max_tokens": 20, "stream": true])
+      #expect(words.events.last?["choices"]?[0]?["finish_reason"] != .null)
+    }
+  }
+
+  @Test func modelsAreLoadedByNameOnly() async throws {
+    try await TestServer.run { server in
+      let path = try await server.client.post("/models/load", ["model": .string(server.model)])
+      let parent = try await server.client.post("/models/load", ["model": "../x"])
+      let unloaded = try await server.client.post("/models/unload", ["model": .string(server.model)])
+      let ready = try await server.client.get("/ready")
+      #expect([path, parent, unloaded, ready].map(\.status) == [404, 404, 200, 503])
+    }
+  }
+}
