@@ -76,9 +76,8 @@ let package = Package(
     .executableTarget(
       name: "hearth",
       dependencies: [
-        "Chat", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .target(name: "CMPI", condition: .when(traits: ["MPI"])),
         "Chat", "Server", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .target(name: "CMPI", condition: .when(traits: ["MPI"])),
       ],
       swiftSettings: swift),
     .target(
