@@ -118,6 +118,24 @@ static void adamw(result* out, hearth_pool* pool, const void* example) {
   forget();
 }
 
+static void largest(result* out, hearth_pool* pool, const void* example) {
+  (void)pool, (void)example;
+  enum { COUNT = 1003 };
+  noise source = noise_of(12);
+  float* x = noise_array(&source, COUNT, 1);
+  for (size_t count = 0; count <= COUNT; count += count < 70 ? 1 : 233)
+    for (int kind = 0; kind < 4; kind++) {
+      float value = 0, kept = x[count / 2];
+      // The same number twice, and what there is no largest with.
+      if (kind > 0) x[count / 2] = kind == 1 ? x[count / 3] : kind == 2 ? -__builtin_inff() : __builtin_nanf("");
+      uint64_t place = hearth_largest(x, count, &value);
+      x[count / 2] = kept;
+      put_bytes(out, &place, sizeof place);
+      put_bytes(out, &value, sizeof value);
+    }
+  forget();
+}
+
 void check_rows(bool quick) {
   const uint32_t step = quick ? 3000017 : 100003;
   everywhere(functions, &step, "exp, tanh and erf, every %u floats", step);
@@ -126,5 +144,6 @@ void check_rows(bool quick) {
   for (size_t i = 0; i < 3; i++) everywhere(norms, &widths[i], "norms of %zu", widths[i]);
   everywhere(ropes, NULL, "rotary positions");
   everywhere(cross_entropy, NULL, "cross-entropy");
+  everywhere(largest, NULL, "the largest");
   everywhere(adamw, NULL, "AdamW");
 }
