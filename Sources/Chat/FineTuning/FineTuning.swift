@@ -70,7 +70,7 @@ public final class FineTuning {
 
     if !resume { try folder.create() }
     lock = try folder.lock()
-    if resume { folder.removeDrafts() }
+    folder.removeDrafts()
     isLater = resume
     let checkpoint = resume ? try folder.newest() : nil
     resumes = checkpoint != nil

@@ -70,7 +70,7 @@ struct RunFolder: Sendable {
     // A run that was killed before it wrote its recipe has left nothing that counts.
     let leftovers: Set = [".lock", "checkpoints"]
     if let contents = try? manager.contentsOfDirectory(atPath: path),
-      !leftovers.isSuperset(of: contents) || !steps.isEmpty
+      !leftovers.isSuperset(of: contents.filter { !RunFolder.isDraft($0) }) || !steps.isEmpty
     {
       throw RunError(
         contents.contains(RunFolder.recipeName)
@@ -223,9 +223,13 @@ struct RunFolder: Sendable {
     for name in (try? manager.contentsOfDirectory(atPath: checkpoints)) ?? [] where name.hasPrefix(".") {
       try? manager.removeItem(atPath: checkpoints + "/" + name)
     }
-    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? []
-    where name.hasPrefix(".") && (name.hasSuffix(".partial") || name.hasSuffix(".draft")) {
+    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] where RunFolder.isDraft(name) {
       try? manager.removeItem(atPath: path + "/" + name)
     }
+  }
+
+  /// Whether a file of this name is on its way to another, or would be if its process had not been killed.
+  private static func isDraft(_ name: String) -> Bool {
+    name.hasPrefix(".") && (name.hasSuffix(".partial") || name.hasSuffix(".draft"))
   }
 }

