@@ -2,10 +2,12 @@
 SWIFT ?= swift
 
 .PHONY: help demo build test lint format sanitize arm fuzz soak compare rates clean
+.PHONY: help demo build test test-clients lint format sanitize fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
 	@echo 'make test      every test (needs the package registries, nothing else)'
+	@echo 'make test-clients  OpenAI'"'"'s, Ollama'"'"'s and Anthropic'"'"'s Python clients against a running server'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
 	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers; the thread pool'
@@ -25,6 +27,9 @@ build:
 
 test:
 	@Scripts/test.sh
+
+test-clients:
+	@Scripts/test-clients.sh
 
 lint:
 	@Scripts/lint.sh

@@ -57,6 +57,9 @@ public struct HearthServer: Sendable {
         location, precision: settings.precision, threads: settings.threads, isChecked: settings.checksMemory)
     }
     let state = ServerState(settings, storage: storage, room: room, logger: logger, started: Clock.seconds)
+    state.jobs.current = TrainingJobs(state)
+    // They know each other; parted, both are let go of.
+    defer { state.jobs.current = nil }
     let application = try application(state, onListening)
     // Ended from the last to the first: nothing new is taken on, then answers under way finish, then it is all written down.
     var configuration = ServiceGroupConfiguration(
@@ -130,6 +133,8 @@ public struct HearthServer: Sendable {
     table.addOllamaAnswers(state)
     table.addOllamaModels(state)
     table.addLoading(state)
+    table.addFiles(state)
+    table.addFineTuning(state)
     return table
   }
 
@@ -154,10 +159,12 @@ private struct Bookkeeping: Service {
   let state: ServerState
 
   func run() async throws {
+    await state.jobs.current?.resume()
     while !Task.isShuttingDownGracefully, !Task.isCancelled {
       try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) }
       flush()
     }
+    await state.jobs.current?.suspend()
     flush()
   }
 
@@ -168,7 +175,7 @@ private struct Bookkeeping: Service {
   }
 }
 
-/// Stands at the door until the end begins.
+/// Stands at the door until the last answer has ended: those who still come are told so, and when to try again.
 private struct Reception: Service {
   let state: ServerState
 
@@ -176,5 +183,8 @@ private struct Reception: Service {
     try await gracefulShutdown()
     state.drain()
     state.logger.info("ending", metadata: ["answers": "\(state.room.answerCount)"])
+    // A little less than all may take, so that the rest of the end has its time too.
+    let deadline = ContinuousClock.now + .seconds(Double(state.settings.drainSeconds) * 0.9)
+    while state.room.answerCount > 0, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }
   }
 }

@@ -28,6 +28,13 @@ struct ServerContext: RequestContext {
     requestID = Identifier.make("req")
   }
 
+  /// Ends the connection after an answer. What the client may still send is first let come for a moment: closed at once, the
+  /// connection would be reset, and the answer lost on its way.
+  func hangUp() async {
+    try? await channel.close(mode: .output)
+    channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+  }
+
   /// Who asks.
   ///
   /// - Throws: When nobody in particular does, or somebody who may not.

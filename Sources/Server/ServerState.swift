@@ -13,6 +13,8 @@ final class ServerState: Sendable {
   let logger: Logger
   /// When the server began, seconds since 1970.
   let started: Int
+  /// What trains; nothing until the server runs.
+  let jobs = JobsHolder()
   private let draining = Atomic(false)
 
   init(_ settings: ServerSettings, storage: Storage, room: EngineRoom, logger: Logger, started: Int) {
@@ -58,5 +60,16 @@ final class ServerState: Sendable {
     if apiError.kind == .internalError {
       logger.error("request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
     }
+  }
+}
+
+/// The jobs of a server, which know the server themselves.
+final class JobsHolder: Sendable {
+  private let jobs = Mutex<TrainingJobs?>(nil)
+
+  /// nil before the server runs and after.
+  var current: TrainingJobs? {
+    get { jobs.withLock { $0 } }
+    set { jobs.withLock { $0 = newValue } }
   }
 }

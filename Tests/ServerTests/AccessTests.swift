@@ -75,6 +75,40 @@ import Testing
     }
   }
 
+  @Test func nobodySeesTheFilesOfOthers() async throws {
+    try await TestServer.run { server in
+      let (mine, theirs) = (
+        try server.storage.createKey(name: "mine", scopes: ["train"]).secret,
+        try server.storage.createKey(name: "theirs", scopes: ["train"]).secret
+      )
+      let line = #"{"prompt": "what is it?", "completion": "a jar"}"#
+      let form = [
+        "--x", #"Content-Disposition: form-data; name="purpose""#, "", "fine-tune", "--x",
+        #"Content-Disposition: form-data; name="file"; filename="jars.jsonl""#, "", line, "--x--", "",
+      ].joined(separator: "\r\n")
+      func send(_ method: String, _ path: String, _ key: String, _ body: String = "") async throws -> HTTPClient.Reply {
+        try await server.client.send(
+          method, path, headers: ["Authorization": "Bearer \(key)", "Content-Type": "multipart/form-data; boundary=x"],
+          body: Array(body.utf8))
+      }
+      let made = try await send("POST", "/v1/files", mine, form)
+      #expect(made.status == 200, "\(made.text)")
+      let path = "/v1/files/" + (made.json["id"]?.text ?? "")
+      for (method, path) in [("GET", path), ("GET", path + "/content"), ("DELETE", path)] {
+        #expect(try await send(method, path, theirs).status == 404, "\(method) \(path)")
+      }
+      #expect(try await send("GET", "/v1/files", theirs).json["data"]?.elements?.isEmpty == true)
+      #expect(try await send("GET", path + "/content", mine).text == line)
+      let bad = try await send("POST", "/v1/files", mine, form.replacing(line, with: #"{"prompt": 1}"#))
+      #expect(bad.status == 400)
+      let message = bad.json["error"]?["message"]?.text ?? ""
+      #expect(message.hasPrefix("jars.jsonl:1"), "\(message)")
+      for broken in ["--x", "--x\r\n", "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n", "--y--"] {
+        #expect(try await send("POST", "/v1/files", mine, broken).status == 400)
+      }
+    }
+  }
+
   @Test func pagesOfOthersAndNamesOfOthersAreRefused() async throws {
     try await TestServer.run {
       $0.allowedOrigins = ["https://app.example"]

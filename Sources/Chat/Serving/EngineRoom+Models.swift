@@ -42,7 +42,8 @@ extension EngineRoom {
       name: name, tokenizer: model.tokenizer, template: model.template, endTokens: model.endTokens, date: model.date)
     let served = ServedModel(
       name: name, text: text, contextLength: station.decoder.contextLength,
-      vocabularyCount: model.engine.vocabularyCount, facts: facts, vocabulary: vocabulary(of: model.tokenizer), tuning: run.map(TuningRecord.init),
+      vocabularyCount: model.engine.vocabularyCount, facts: facts, vocabulary: vocabulary(of: model.tokenizer),
+      tuning: run.map(TuningRecord.init),
       number: nextNumber())
     let former = withdraw(name)
     seats[served.number] = (station, model.adapter)

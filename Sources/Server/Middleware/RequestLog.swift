@@ -28,6 +28,7 @@ struct RequestLog: RouterMiddleware {
     response.headers[.requestID] = context.requestID
     response.headers[.contentTypeOptions] = "nosniff"
     if state.isDraining { response.headers[.connection] = "close" }
+    let closes = response.headers[.connection] == "close"
     let (status, body) = (response.status, response.body)
     response.body = .init(contentLength: body.contentLength) { writer in
       do { try await body.write(writer) } catch {
@@ -35,6 +36,7 @@ struct RequestLog: RouterMiddleware {
         throw error
       }
       note(request, context, status, isComplete: true)
+      if closes { await context.hangUp() }
     }
     return response
   }

@@ -25,6 +25,9 @@ struct Fields {
   /// Whether there is a member of this name that is not null.
   func has(_ name: String) -> Bool { rest[name].map { $0 != .null } ?? false }
 
+  /// Whether a member is this text.
+  func isText(_ name: String, _ text: String) -> Bool { rest[name] == .string(text) }
+
   /// The member, if there is one; null counts as none.
   mutating func value(_ name: String) -> JSON? {
     guard let value = rest.removeValue(forKey: name), value != .null else { return nil }

@@ -72,6 +72,25 @@ public final class Storage: Sendable {
           CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
           """)
     }
+    migrator.registerMigration("2 files, jobs") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE file (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, name TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+            created INTEGER NOT NULL
+          ) STRICT;
+          CREATE TABLE job (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, model TEXT NOT NULL, model_path TEXT NOT NULL,
+            tuned_name TEXT NOT NULL, training_file TEXT NOT NULL, validation_file TEXT, epochs INTEGER, batch_size INTEGER,
+            learning_rate_multiplier REAL, seed INTEGER NOT NULL, created INTEGER NOT NULL, status TEXT NOT NULL,
+            finished INTEGER, error TEXT, trained_tokens INTEGER NOT NULL
+          ) STRICT;
+          CREATE TABLE job_event (
+            job TEXT NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
+            data TEXT, PRIMARY KEY (job, number)
+          ) STRICT;
+          """)
+    }
     return migrator
   }
 

@@ -1,0 +1,81 @@
+"""Ollama's and Anthropic's clients."""
+
+import json
+import unittest
+
+import anthropic
+import jsonschema
+import ollama
+
+from server import Server
+
+QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+OPTIONS = {"temperature": 0, "num_predict": 24}
+
+
+class OtherClientTests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Open on this machine, whatever keys there are: how Ollama's clients expect it.
+        cls.server = Server("--no-keys")
+        cls.ollama = ollama.Client(host=cls.server.address)
+        cls.anthropic = anthropic.Anthropic(base_url=cls.server.address, api_key="any", max_retries=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.anthropic.close()
+        status, log = cls.server.end()
+        assert status == 0, log
+
+    def test_ollama_chat(self):
+        whole = self.ollama.chat(model="smollm2", messages=QUESTION, options=OPTIONS)
+        self.assertTrue(whole.message.content)
+        self.assertGreater(whole.eval_count, 0)
+        stream = self.ollama.chat(model="smollm2:latest", messages=QUESTION, options=OPTIONS, stream=True)
+        self.assertEqual("".join(part.message.content for part in stream), whole.message.content)
+
+    def test_ollama_generate(self):
+        whole = self.ollama.generate(model="smollm2", prompt="Once upon a time", raw=True, options=OPTIONS)
+        stream = self.ollama.generate(model="smollm2", prompt="Once upon a time", raw=True, options=OPTIONS, stream=True)
+        self.assertEqual("".join(part.response for part in stream), whole.response)
+        schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 30}}, "required": ["city"]}
+        reply = self.ollama.generate(
+            model="smollm2", prompt="The capital of France, as JSON.", format=schema, options={"temperature": 0, "num_predict": 80})
+        jsonschema.validate(json.loads(reply.response), schema)
+
+    def test_ollama_models(self):
+        self.assertEqual([model.model for model in self.ollama.list().models], ["smollm2"])
+        self.assertEqual(self.ollama.show("smollm2").details.family, "llama")
+        self.assertEqual([model.model for model in self.ollama.ps().models], ["smollm2"])
+        self.assertEqual(len(self.ollama.embed(model="smollm2", input=["a", "b"]).embeddings), 2)
+        with self.assertRaises(ollama.ResponseError) as caught:
+            self.ollama.chat(model="nobody", messages=QUESTION)
+        self.assertEqual(caught.exception.status_code, 404)
+        with self.assertRaises(ollama.ResponseError) as caught:
+            self.ollama.chat(model="smollm2", messages=QUESTION, options={"mirostat": 2})
+        self.assertIn("mirostat", caught.exception.error)
+
+    def test_anthropic(self):
+        common = {"model": "smollm2", "messages": QUESTION, "system": "You are brief."}
+        greedy = {"extra_body": {"temperature": 0}}
+        whole = self.anthropic.messages.create(max_tokens=24, **greedy, **common)
+        self.assertTrue(whole.content[0].text)
+        self.assertIn(whole.stop_reason, ("end_turn", "max_tokens"))
+        with self.anthropic.messages.stream(max_tokens=24, **greedy, **common) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        self.assertEqual(text, whole.content[0].text)
+        self.assertEqual(final.usage.output_tokens, whole.usage.output_tokens)
+        self.assertGreater(self.anthropic.messages.count_tokens(**common).input_tokens, 10)
+        stop = text[4:8]
+        stopped = self.anthropic.messages.create(max_tokens=24, stop_sequences=[stop], **greedy, **common)
+        self.assertEqual((stopped.stop_reason, stopped.stop_sequence), ("stop_sequence", stop))
+        self.assertEqual(stopped.content[0].text, text[:text.index(stop)])
+        with self.assertRaises(anthropic.BadRequestError):
+            self.anthropic.messages.create(max_tokens=24, extra_body={"temprature": 1}, **common)
+        with self.assertRaises(anthropic.NotFoundError):
+            self.anthropic.messages.create(model="nobody", max_tokens=1, messages=QUESTION)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,62 @@
+"""Files and fine-tuning jobs by OpenAI's client, on the real trainer."""
+
+import io
+import json
+import time
+import unittest
+
+import openai
+from openai import OpenAI
+
+from server import Server, hearth
+
+
+class TrainingTests(unittest.TestCase):
+    def test_a_job(self):
+        server = Server("--no-keys")
+        client = OpenAI(base_url=server.address + "/v1", api_key="any", max_retries=0)
+        try:
+            with self.assertRaises(openai.BadRequestError) as caught:
+                client.files.create(file=("bad.jsonl", io.BytesIO(b'{"messages": 3}\n')), purpose="fine-tune")
+            self.assertIn("bad.jsonl:1", str(caught.exception))
+            lines = [{"messages": [{"role": "user", "content": f"What is item {i}?"},
+                                   {"role": "assistant", "content": f"Item {i} is a jar."}]} for i in range(8)]
+            data = "\n".join(json.dumps(line) for line in lines).encode()
+            file = client.files.create(file=("jars.jsonl", io.BytesIO(data)), purpose="fine-tune")
+            self.assertEqual(client.files.retrieve(file.id).bytes, len(data))
+            self.assertEqual(client.files.content(file.id).read(), data)
+            self.assertIn(file.id, [entry.id for entry in client.files.list()])
+
+            job = client.fine_tuning.jobs.create(
+                model="smollm2", training_file=file.id, validation_file=file.id, suffix="jars",
+                hyperparameters={"n_epochs": 1, "batch_size": 4})
+            self.assertIn(job.status, ("queued", "running"))
+            deadline = time.monotonic() + 300
+            while client.fine_tuning.jobs.retrieve(job.id).status in ("queued", "running"):
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.5)
+            job = client.fine_tuning.jobs.retrieve(job.id)
+            self.assertEqual(job.status, "succeeded", job.error)
+            events = client.fine_tuning.jobs.list_events(job.id).data
+            self.assertTrue(any(event.message.startswith("step 2") for event in events))
+            self.assertTrue(client.fine_tuning.jobs.checkpoints.list(job.id).data)
+
+            # What was learned can be asked at once, beside its base.
+            self.assertIn(job.fine_tuned_model, [model.id for model in client.models.list()])
+            reply = client.chat.completions.create(
+                model=job.fine_tuned_model, messages=[{"role": "user", "content": "What is item 3?"}], max_tokens=12)
+            self.assertTrue(reply.choices[0].message.content)
+
+            other = client.fine_tuning.jobs.create(model="smollm2", training_file=file.id, hyperparameters={"n_epochs": 50})
+            self.assertEqual(client.fine_tuning.jobs.cancel(other.id).status, "cancelled")
+            with self.assertRaises(openai.NotFoundError):
+                client.fine_tuning.jobs.retrieve("ftjob-none")
+            self.assertTrue(client.files.delete(file.id).deleted)
+            hearth("remove", job.fine_tuned_model)
+        finally:
+            status, log = server.end(120)
+        self.assertEqual(status, 0, log)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Writes Docs/openapi.json: the routes of `hearth serve`, their parameters, answers and refusals.
+
+    python3 Scripts/openapi.py > Docs/openapi.json
+
+A test compares its routes and who may use them with those of the server.
+"""
+
+import json
+
+STRING, BOOL, OBJECT = {"type": "string"}, {"type": "boolean"}, {"type": "object"}
+
+
+def integer(low, high):
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def number(low, high):
+    return {"type": "number", "minimum": low, "maximum": high}
+
+
+def array(items, most):
+    return {"type": "array", "items": items, "maxItems": most}
+
+
+def shape(required, **properties):
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+MOST = 2**31 - 1
+TEXT_OR_PARTS = {"anyOf": [STRING, array(shape(["type", "text"], type={"enum": ["text"]}, text=STRING), 64)]}
+MESSAGE = {"type": "object", "required": ["role"], "properties": {
+    "role": {"enum": ["system", "developer", "user", "assistant", "tool"]}, "content": TEXT_OR_PARTS, "name": STRING,
+    "tool_calls": array(OBJECT, 128), "tool_call_id": STRING}}
+STOP = {"anyOf": [STRING, array(STRING, 16)]}
+PROMPT = {"anyOf": [STRING, array(STRING, 64), array({"type": "integer"}, 1 << 20), array(array({"type": "integer"}, 1 << 20), 64)]}
+SAMPLING = {
+    "temperature": number(0, 2), "top_p": number(0, 1), "top_k": integer(0, 1000000), "min_p": number(0, 1),
+    "presence_penalty": number(-2, 2), "frequency_penalty": number(-2, 2), "repetition_penalty": number(0.01, 100),
+    "logit_bias": {"type": "object", "additionalProperties": number(-100, 100)}, "seed": {"type": "integer"}, "stop": STOP,
+    "n": integer(1, 8), "stream": BOOL, "stream_options": shape([], include_usage=BOOL), "user": STRING}
+TOOL = shape(["type", "function"], type={"enum": ["function"]}, function=shape(
+    ["name"], name=STRING, description=STRING, parameters=OBJECT, strict=BOOL))
+FORMAT = {"type": "object", "required": ["type"], "properties": {
+    "type": {"enum": ["text", "json_object", "json_schema"]},
+    "json_schema": shape(["name", "schema"], name=STRING, description=STRING, schema=OBJECT, strict=BOOL)}}
+OLLAMA_OPTIONS = shape([], temperature=number(0, 100), top_k=integer(0, 1000000), top_p=number(0, 1), min_p=number(0, 1),
+                       repeat_penalty=number(0.01, 100), presence_penalty=number(-2, 2), frequency_penalty=number(-2, 2),
+                       seed={"type": "integer"}, stop=STOP, num_predict=integer(-2, MOST), num_ctx=integer(1, MOST))
+OLLAMA_FORMAT = {"anyOf": [{"enum": ["json", ""]}, OBJECT]}
+HYPERPARAMETERS = shape([], n_epochs={"anyOf": [{"enum": ["auto"]}, integer(1, 50)]},
+                        batch_size={"anyOf": [{"enum": ["auto"]}, integer(1, 256)]},
+                        learning_rate_multiplier={"anyOf": [{"enum": ["auto"]}, number(0.0001, 100)]})
+
+# method, path, scope ("" is open), what it does, the body's schema, the answer's type
+ROUTES = [
+    ("get", "/health", "", "Whether the process lives", None, "application/json"),
+    ("get", "/ready", "", "Whether requests are taken", None, "application/json"),
+    ("get", "/metrics", "metrics", "Figures for Prometheus", None, "text/plain"),
+    ("get", "/v1/models", "chat", "Which models there are", None, "application/json"),
+    ("get", "/v1/models/{model}", "chat", "One model", None, "application/json"),
+    ("post", "/v1/chat/completions", "chat", "Answers to a conversation", shape(
+        ["model", "messages"], model=STRING, messages=array(MESSAGE, 2048), **SAMPLING, max_tokens=integer(1, MOST),
+        max_completion_tokens=integer(1, MOST), logprobs=BOOL, top_logprobs=integer(0, 20), response_format=FORMAT,
+        tools=array(TOOL, 128), tool_choice={"anyOf": [{"enum": ["none", "auto", "required"]}, OBJECT]},
+        parallel_tool_calls=BOOL), "application/json"),
+    ("post", "/v1/completions", "chat", "How texts go on", shape(
+        ["model", "prompt"], model=STRING, prompt=PROMPT, **SAMPLING, max_tokens=integer(0, MOST), echo=BOOL,
+        logprobs=integer(0, 20), best_of=integer(1, 8)), "application/json"),
+    ("post", "/tokenize", "chat", "The tokens of a text or a conversation", shape(
+        ["model"], model=STRING, prompt=STRING, messages=array(MESSAGE, 2048), special=BOOL, add_special_tokens=BOOL),
+     "application/json"),
+    ("post", "/detokenize", "chat", "The text of tokens", shape(
+        ["model", "tokens"], model=STRING, tokens=array({"type": "integer"}, 1 << 20)), "application/json"),
+    ("post", "/v1/embeddings", "embed", "Texts as vectors", shape(
+        ["model", "input"], model=STRING, input=PROMPT, encoding_format={"enum": ["float", "base64"]}, user=STRING),
+     "application/json"),
+    ("post", "/v1/responses", "chat", "Responses, without memory", shape(
+        ["model", "input"], model=STRING, input={"anyOf": [STRING, array(OBJECT, 2048)]}, instructions=STRING,
+        temperature=number(0, 2), top_p=number(0, 1), max_output_tokens=integer(1, MOST), stream=BOOL, metadata=OBJECT,
+        user=STRING), "application/json"),
+    ("post", "/v1/messages", "chat", "Anthropic's messages", shape(
+        ["model", "messages", "max_tokens"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS,
+        max_tokens=integer(1, MOST), temperature=number(0, 1), top_p=number(0, 1), top_k=integer(0, 1000000),
+        stop_sequences=array(STRING, 16), stream=BOOL, metadata=OBJECT), "application/json"),
+    ("post", "/v1/messages/count_tokens", "chat", "What messages cost", shape(
+        ["model", "messages"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS), "application/json"),
+    ("post", "/api/generate", "chat", "Ollama's generate", shape(
+        ["model"], model=STRING, prompt=STRING, system=STRING, raw=BOOL, stream=BOOL, format=OLLAMA_FORMAT, options=OLLAMA_OPTIONS),
+     "application/x-ndjson"),
+    ("post", "/api/chat", "chat", "Ollama's chat", shape(
+        ["model"], model=STRING, messages=array(OBJECT, 2048), stream=BOOL, format=OLLAMA_FORMAT, options=OLLAMA_OPTIONS),
+     "application/x-ndjson"),
+    ("get", "/api/version", "chat", "The server's version", None, "application/json"),
+    ("get", "/api/tags", "chat", "Ollama's list of models", None, "application/json"),
+    ("get", "/api/ps", "chat", "Which models are loaded", None, "application/json"),
+    ("post", "/api/show", "chat", "One model", shape(["model"], model=STRING, verbose=BOOL), "application/json"),
+    ("post", "/api/embed", "embed", "Ollama's embeddings", shape(["model", "input"], model=STRING, input=PROMPT), "application/json"),
+    ("post", "/models/load", "admin", "Loads a model of the store", shape(["model"], model=STRING), "application/json"),
+    ("post", "/models/unload", "admin", "Unloads a model", shape(["model"], model=STRING), "application/json"),
+    ("post", "/v1/files", "train", "Uploads data to train on", "form", "application/json"),
+    ("get", "/v1/files", "train", "The key's files", None, "application/json"),
+    ("get", "/v1/files/{file}", "train", "One file", None, "application/json"),
+    ("get", "/v1/files/{file}/content", "train", "A file's bytes", None, "application/octet-stream"),
+    ("delete", "/v1/files/{file}", "train", "Removes a file", None, "application/json"),
+    ("post", "/v1/fine_tuning/jobs", "train", "Starts a fine-tuning job", shape(
+        ["model", "training_file"], model=STRING, training_file=STRING, validation_file=STRING, suffix=STRING,
+        seed=integer(0, MOST), hyperparameters=HYPERPARAMETERS, metadata=OBJECT), "application/json"),
+    ("get", "/v1/fine_tuning/jobs", "train", "The key's jobs", None, "application/json"),
+    ("get", "/v1/fine_tuning/jobs/{job}", "train", "One job", None, "application/json"),
+    ("post", "/v1/fine_tuning/jobs/{job}/cancel", "train", "Ends a job", None, "application/json"),
+    ("get", "/v1/fine_tuning/jobs/{job}/events", "train", "What happened in a job", None, "application/json"),
+    ("get", "/v1/fine_tuning/jobs/{job}/checkpoints", "train", "What a job has saved", None, "application/json"),
+]
+
+
+def refusals(path, scope, body):
+    statuses = {}
+    if body is not None:
+        statuses |= {400: "The request is wrong; the error names the parameter", 408: "It did not arrive in time",
+                     413: "The body is too large", 415: "The body is of another type"}
+    if scope:
+        statuses |= {401: "A key is needed", 429: "The key has used up its share"}
+    statuses |= {403: "The key lacks the scope, or the host or origin is not known"}
+    if "{" in path or body is not None:
+        statuses[404] = "There is no such model, file or job"
+    if body is not None or path == "/ready":
+        statuses[503] = "Too many requests wait, or the server is ending; Retry-After says when to come back"
+    return {str(status): {"description": text} for status, text in sorted(statuses.items())}
+
+
+def operation(method, path, scope, summary, body, answer):
+    result = {"summary": summary, "operationId": (method + path).replace("/", "_").replace("{", "").replace("}", ""),
+              "x-scope": scope or "none", "security": [{"key": []}] if scope else [],
+              "responses": {"200": {"description": "Done", "content": {answer: {}}}, **refusals(path, scope, body)}}
+    if body is not None and isinstance(body, dict) and "stream" in body["properties"]:
+        result["responses"]["200"]["content"] = {"application/json": {}, (
+            "application/x-ndjson" if path.startswith("/api/") else "text/event-stream"): {}}
+    parameters = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    if parameters:
+        result["parameters"] = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in parameters]
+    if body == "form":
+        form = shape(["purpose", "file"], purpose={"enum": ["fine-tune"]}, file={"type": "string", "format": "binary"})
+        result["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    elif body is not None:
+        result["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    return result
+
+
+document = {
+    "openapi": "3.1.0",
+    "info": {"title": "Hearth", "version": "0.1.0", "description": "What `hearth serve` answers. Docs/serving.md explains it."},
+    "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    "paths": {},
+}
+for route in ROUTES:
+    document["paths"].setdefault(route[1], {})[route[0]] = operation(*route)
+print(json.dumps(document, indent=1))

@@ -1,0 +1,49 @@
+internal import Foundation
+internal import GRDB
+
+/// An uploaded file, as it is recorded. Its bytes lie in `files/` of the home folder.
+struct FileRecord: Sendable {
+  let id: String
+  /// The key that uploaded it; nobody else sees it.
+  let owner: String
+  let name: String
+  let purpose: String
+  let bytes: Int
+  let created: Int
+}
+
+extension Storage {
+  func add(_ file: FileRecord) throws(ServerError) {
+    try change {
+      try $0.execute(
+        sql: "INSERT INTO file (id, owner, name, purpose, bytes, created) VALUES (?, ?, ?, ?, ?, ?)",
+        arguments: [file.id, file.owner, file.name, file.purpose, file.bytes, file.created])
+    }
+  }
+
+  /// The files of a key, the latest first.
+  func files(of owner: String) throws(ServerError) -> [FileRecord] {
+    try look {
+      try Row.fetchAll($0, sql: "SELECT * FROM file WHERE owner = ? ORDER BY created DESC, id", arguments: [owner])
+        .map(Storage.file)
+    }
+  }
+
+  /// A file of a key; nil when there is none of this id, or it is another's.
+  func file(_ id: String, of owner: String) throws(ServerError) -> FileRecord? {
+    try look {
+      try Row.fetchOne($0, sql: "SELECT * FROM file WHERE id = ? AND owner = ?", arguments: [id, owner]).map(
+        Storage.file)
+    }
+  }
+
+  func removeFile(_ id: String) throws(ServerError) {
+    try change { try $0.execute(sql: "DELETE FROM file WHERE id = ?", arguments: [id]) }
+  }
+
+  private static func file(_ row: Row) -> FileRecord {
+    FileRecord(
+      id: row["id"], owner: row["owner"], name: row["name"], purpose: row["purpose"], bytes: row["bytes"],
+      created: row["created"])
+  }
+}

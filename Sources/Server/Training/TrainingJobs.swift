@@ -1,0 +1,186 @@
+internal import Chat
+internal import Foundation
+internal import Logging
+
+/// Runs fine-tuning jobs, one at a time, each as a process of its own: `hearth finetune`.
+///
+/// So training yields to requests (it is given the lowest priority), cannot take the server with it, and is stopped as a
+/// person would stop it: with a checkpoint, from which it goes on when the server comes back.
+actor TrainingJobs {
+  private let state: ServerState
+  private var running: (job: JobRecord, process: Process)?
+  private var cancelled: Set<String> = []
+
+  init(_ state: ServerState) { self.state = state }
+
+  /// Goes on with what an earlier server has left.
+  func resume() { startNext() }
+
+  /// Queues a job.
+  func add(_ job: JobRecord) throws {
+    try state.storage.add(job)
+    try state.storage.add(event: "created", to: job.id)
+    startNext()
+  }
+
+  /// Ends a job; what it has learned so far stays in its run folder.
+  func cancel(_ job: JobRecord) throws -> JobRecord {
+    guard !job.isOver else { return job }
+    cancelled.insert(job.id)
+    if let running, running.job.id == job.id {
+      running.process.interrupt()
+      var job = running.job
+      job.status = .cancelled
+      job.finished = Clock.seconds
+      try state.storage.update(job)
+      return job
+    }
+    var job = job
+    job.status = .cancelled
+    job.finished = Clock.seconds
+    try state.storage.update(job)
+    try state.storage.add(event: "cancelled", to: job.id)
+    return job
+  }
+
+  /// Stops for now; jobs stay as they are and go on later.
+  func suspend() {
+    guard let process = running?.process, process.isRunning else { return }
+    process.interrupt()
+    process.waitUntilExit()
+  }
+
+  /// Where a job's run lies.
+  nonisolated func folder(_ id: String) -> String { state.settings.store.home.appending(path: "runs/\(id)").path }
+
+  private func startNext() {
+    guard running == nil, !state.isDraining else { return }
+    do {
+      let waiting = try state.storage.jobs(of: nil).filter { !$0.isOver }.sorted { $0.created < $1.created }
+      // One that was running when a server ended comes first.
+      guard var job = waiting.first(where: { $0.status == .running }) ?? waiting.first else { return }
+      job.status = .running
+      try state.storage.update(job)
+      running = (job, try start(job))
+    } catch {
+      state.logger.error("a fine-tuning job cannot be started", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func start(_ job: JobRecord) throws -> Process {
+    let files = UploadedFiles(state)
+    let folder = folder(job.id)
+    var arguments = ["finetune", "--output", folder, "--name", job.tunedName, "--json"]
+    if FileManager.default.fileExists(atPath: folder + "/recipe.yaml") {
+      arguments.append("--resume")
+    } else {
+      arguments += ["--model", job.modelPath, "--data", files.path(job.trainingFile), "--seed", String(job.seed)]
+      if let file = job.validationFile { arguments += ["--validation", files.path(file)] }
+      if let epochs = job.epochs { arguments += ["--epochs", String(epochs)] }
+      if let size = job.batchSize { arguments += ["--batch-size", String(size)] }
+      if let factor = job.learningRateMultiplier {
+        arguments += ["--learning-rate", String(FineTuningRecipe().learningRate * factor)]
+      }
+    }
+    let process = Process()
+    process.executableURL = URL(filePath: "/usr/bin/nice")
+    process.arguments =
+      ["-n", "19", try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")] + arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(
+      ["HEARTH_HOME": state.settings.store.home.path]) { $1 }
+    let (output, errors) = (Pipe(), Pipe())
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = errors
+    try process.run()
+    let id = job.id
+    let (lines, complaints) = (output.fileHandleForReading, errors.fileHandleForReading)
+    Thread {
+      // What it says is read to the end before its end is noticed.
+      var rest: [UInt8] = []
+      while let piece = try? lines.read(upToCount: 1 << 16), !piece.isEmpty {
+        rest += piece
+        while let end = rest.firstIndex(of: 0x0A) {
+          let line = Array(rest[..<end])
+          rest.removeSubrange(...end)
+          Task { await self.hear(line, of: id) }
+        }
+      }
+    }.start()
+    Thread {
+      let text = String(decoding: (try? complaints.readToEnd()) ?? Data(), as: UTF8.self)
+      process.waitUntilExit()
+      let status = process.terminationStatus
+      Task { await self.finish(id, status: status, errors: text) }
+    }.start()
+    return process
+  }
+
+  /// Takes a line of the run's events.
+  private func hear(_ line: [UInt8], of id: String) {
+    guard let event = try? JSON(parsing: line), let kind = event["event"]?.text else { return }
+    do {
+      switch kind {
+      case "step":
+        let tokens = event["supervised_tokens"]?.numberText.flatMap { Int($0) } ?? 0
+        if running?.job.id == id { running?.job.trainedTokens += tokens }
+        try state.storage.add(
+          event: "step \(event["step"]?.numberText ?? ""): loss \(event["loss"]?.numberText ?? "")", data: event, to: id
+        )
+      case "evaluation":
+        try state.storage.add(event: "validation loss \(event["loss"]?.numberText ?? "")", data: event, to: id)
+      default: break
+      }
+    } catch {
+      state.logger.error("an event of a job is lost", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func finish(_ id: String, status: Int32, errors: String) async {
+    guard var job = running?.job, job.id == id else { return }
+    running = nil
+    let isCancelled = cancelled.remove(id) != nil
+    // The server ends: the job is still running as far as its owner is concerned.
+    if state.isDraining, !isCancelled { return }
+    job.finished = Clock.seconds
+    do {
+      if isCancelled {
+        job.status = .cancelled
+        try state.storage.add(event: "cancelled", to: id)
+      } else if status == 0 {
+        try await load(job)
+        job.status = .succeeded
+        try state.storage.add(event: "succeeded; the model is \(job.tunedName)", to: id)
+      } else {
+        job.status = .failed
+        job.error =
+          errors.split(separator: "\n").last { $0.hasPrefix("hearth: ") }.map { String($0.dropFirst(8)) }
+          ?? "status \(status)"
+        try state.storage.add(event: job.error ?? "failed", level: "error", to: id)
+      }
+      try state.storage.update(job)
+    } catch {
+      job.status = .failed
+      job.error = "\(error)"
+      try? state.storage.update(job)
+      state.logger.error("a fine-tuning job did not end well", metadata: ["job": "\(id)", "error": "\(error)"])
+    }
+    startNext()
+  }
+
+  /// The tuned model can be asked as soon as its job has succeeded.
+  private func load(_ job: JobRecord) async throws {
+    try await state.room.load(
+      try state.settings.store.locate(job.tunedName), precision: state.settings.precision,
+      threads: state.settings.threads,
+      isChecked: state.settings.checksMemory)
+  }
+}
+
+extension JSONElement {
+  /// A number as it was written.
+  var numberText: String? {
+    if case .number(let text) = self { return text }
+    return nil
+  }
+}

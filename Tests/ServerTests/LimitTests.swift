@@ -1,0 +1,76 @@
+import Foundation
+import Testing
+
+@testable import Server
+
+/// What is too much is refused before anything is computed, and the server goes on.
+@Suite struct LimitTests {
+  private func raw(_ server: TestServer, _ text: String) async throws -> String {
+    String(decoding: try await server.client.exchange(Array(text.utf8)), as: UTF8.self)
+  }
+
+  @Test func headersHaveAnEnd() async throws {
+    try await TestServer.run { server in
+      let head = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+      for attack in [
+        "X-Long: " + String(repeating: "a", count: 9000) + "\r\n", String(repeating: "X-Many: a\r\n", count: 200),
+        String(repeating: "X-Sum: " + String(repeating: "a", count: 4000) + "\r\n", count: 20),
+      ] {
+        let reply = try await raw(server, head + attack + "\r\n")
+        #expect(!reply.hasPrefix("HTTP/1.1 200"), "\(reply.prefix(60))")
+      }
+      let after = try await server.client.get("/health")
+      #expect(after.status == 200)
+    }
+  }
+
+  @Test func bodiesHaveAnEnd() async throws {
+    try await TestServer.run {
+      $0.limits.bodyBytes = 1000
+    } _: { server in
+      let declared = try await server.client.send("POST", "/tokenize", body: [UInt8](repeating: 0x20, count: 1001))
+      #expect(declared.status == 413 && declared.headers["connection"] == "close")
+      let chunk = "400\r\n" + String(repeating: " ", count: 1024) + "\r\n"
+      let reply = try await raw(
+        server, "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + "0\r\n\r\n"
+      )
+      #expect(reply.hasPrefix("HTTP/1.1 413"), "\(reply.prefix(60))")
+      let coded = try await server.client.send("POST", "/tokenize", headers: ["Content-Encoding": "gzip"], body: [1])
+      #expect(coded.status == 415)
+      let typed = try await server.client.send("POST", "/tokenize", headers: ["Content-Type": "text/plain"], body: [1])
+      #expect(typed.status == 415)
+    }
+  }
+
+  @Test func dribblersAreCutOff() async throws {
+    try await TestServer.run {
+      ($0.limits.arrivalSeconds, $0.limits.idleSeconds) = (1, 1)
+    } _: { server in
+      for start in [
+        "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{", "GET /health HTTP/1.1\r\nHo", "",
+      ] {
+        let began = ContinuousClock.now
+        _ = try? await server.client.exchange(Array(start.utf8))
+        #expect(ContinuousClock.now - began < .seconds(10))
+      }
+      let after = try await server.client.get("/health")
+      #expect(after.status == 200)
+    }
+  }
+
+  @Test(arguments: [
+    "GET / HTTP/1.1\r\n\r\n", "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n",
+    "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+    "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
+  ]) func nonsenseIsRefusedAndTheServerGoesOn(_ text: String) async throws {
+    try await TestServer.run {
+      $0.limits.idleSeconds = 2
+    } _: { server in
+      let reply = try await raw(server, text)
+      #expect(!reply.hasPrefix("HTTP/1.1 200"))
+      let after = try await server.client.get("/health")
+      #expect(after.status == 200)
+    }
+  }
+}
