@@ -1,8 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test lint format sanitize arm fuzz soak compare rates clean
-.PHONY: help demo build test test-clients lint format sanitize fuzz soak compare rates clean
+.PHONY: help demo build test test-clients lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
@@ -16,6 +15,8 @@ help:
 	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared; twenty thousand'
 	@echo '               requests in random company instead of one thousand, each compared with itself alone'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
+	@echo 'make test-mpi  training by several processes and hosts over MPI (installs Open MPI; hosts need root)'
+	@echo 'make bench-training  fine-tuning beside PyTorch and PEFT (Python; see Docs/performance.md)'
 	@echo 'make bench-peers  speed and memory beside llama.cpp (Python; see Docs/performance.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
 
@@ -130,3 +131,13 @@ rates:
 
 clean:
 	$(SWIFT) package clean
+
+# Training in groups over MPI, on this machine and between hosts in network namespaces.
+.PHONY: test-mpi
+test-mpi:
+	@Scripts/test-mpi.sh
+
+# Fine-tuning beside PyTorch and PEFT; BENCH_TRAINING="--rounds 1" hands options on.
+.PHONY: bench-training
+bench-training: $(PEERS) compare-model
+	$(PYTHON) Benchmarks/compare-training.py $(BENCH_TRAINING)

@@ -107,7 +107,8 @@ public final class FineTuningMember {
 extension Trainer {
   /// One step on the examples at `chosen`, of whatever kind the run learns from.
   func step(
-    _ chosen: [[Int]], of data: TrainingData, _ references: PreferenceReferences?, _ recipe: FineTuningRecipe, rate: Double
+    _ chosen: [[Int]], of data: TrainingData, _ references: PreferenceReferences?, _ recipe: FineTuningRecipe,
+    rate: Double
   ) throws(TrainingError) -> StepResult {
     guard let references else { return try step(chosen.map { data.training.batch($0) }, learningRate: rate) }
     return try step(

@@ -37,7 +37,8 @@ struct PreferenceReferences: Codable, Sendable, Equatable {
 
   /// - Throws: `RunError` when the file is missing, damaged or of other data.
   init(_ path: String, for data: TrainingData) throws {
-    guard let bytes = FileManager.default.contents(atPath: path), let found = PreferenceReferences(json: bytes, for: data)
+    guard let bytes = FileManager.default.contents(atPath: path),
+      let found = PreferenceReferences(json: bytes, for: data)
     else {
       throw RunError(
         "\(path): is not what this run measured at its beginning, and it cannot be measured again now: restore it from a copy, "

@@ -86,7 +86,8 @@ extension Trainer {
       guard leading == (0..<8).map({ UInt8(truncatingIfNeeded: norm >> (8 * $0)) }) else {
         throw TrainingError.groupFailed(
           step: stepCount + 1,
-          "member \(group.rank) has another sum of gradients than the first: the messages between them are not reliable")
+          "member \(group.rank) has another sum of gradients than the first: the messages between them are not reliable"
+        )
       }
       return sums
     } catch let error as TrainingError {
