@@ -105,11 +105,11 @@ void hearth_panel_product_avx2(const hearth_panel_product* product);
 void hearth_panel_product_avxvnni(const hearth_panel_product* product);
 /// By the integer dot products of AVX-512 VNNI; one panel.
 void hearth_panel_product_avx512(const hearth_panel_product* product);
-/// Those of AArch64, for any number of tokens: with what each has, by the dots of signed bytes, by those of mixed ones.
+/// Those of AArch64: with what each has, by the dots of signed bytes, by those of mixed ones; one panel each.
 void hearth_panel_product_neon(const hearth_panel_product* product);
 void hearth_panel_product_dotprod(const hearth_panel_product* product);
 void hearth_panel_product_i8mm(const hearth_panel_product* product);
-/// By the matrix products of bytes, through unpacked blocks, for many tokens.
+/// By the matrix products of bytes, through unpacked blocks, for many tokens; one panel.
 void hearth_panel_product_batch_i8mm(const hearth_panel_product* product);
 
 #endif

@@ -20,7 +20,7 @@ enum {
   HEARTH_BLOCK_DEPTH = 320,     ///< most steps of k in a block
   HEARTH_BLOCK_ROWS = 192,      ///< most rows of a block of A
   HEARTH_STRIP_COLUMNS = 1536,  ///< columns of B packed at once when several blocks of A use them
-  HEARTH_PACKING_SLACK = 8,     ///< floats that a packing store may write past its tile
+  HEARTH_PACKING_SLACK = 8,     ///< floats that are written or read past a packed tile
 };
 
 /// Floats of working memory, 64-byte aligned, that the kernels need.

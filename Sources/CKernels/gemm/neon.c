@@ -9,6 +9,16 @@
 
 #define TARGET
 #define INLINE __attribute__((always_inline)) static inline
+#define UNROLLED _Pragma("clang loop unroll(full)")
+
+INLINE float32x4_t fma_lane(float32x4_t sum, float32x4_t column, const float32x4_t elements[2], const int row) {
+  switch (row % 4) {
+    case 0: return vfmaq_laneq_f32(sum, column, elements[row / 4], 0);
+    case 1: return vfmaq_laneq_f32(sum, column, elements[row / 4], 1);
+    case 2: return vfmaq_laneq_f32(sum, column, elements[row / 4], 2);
+    default: return vfmaq_laneq_f32(sum, column, elements[row / 4], 3);
+  }
+}
 
 /// The tile itself: c [rows, 8 * vectors] continues over `depth` steps. A's element (r, l) is at
 /// a[r * row_step + l * depth_step]; b is a packed panel.
@@ -17,28 +27,32 @@ INLINE void multiply_tile(const int rows, const int vectors, size_t depth, const
                           bool continues) {
   const int fours = 2 * vectors;
   float32x4_t sum[HEARTH_TILE_ROWS][4];
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++)
-#pragma clang loop unroll(full)
-    for (int v = 0; v < fours; v++)
+  UNROLLED for (int r = 0; r < rows; r++)
+    UNROLLED for (int v = 0; v < fours; v++)
       sum[r][v] = continues ? vld1q_f32(c + (size_t)r * ldc + 4 * v) : vdupq_n_f32(0);
-  for (size_t l = 0; l < depth; l++) {
-    float32x4_t column[4];
-#pragma clang loop unroll(full)
-    for (int v = 0; v < fours; v++) column[v] = vld1q_f32(b + 4 * v);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-      float element = a[(size_t)r * row_step];
-#pragma clang loop unroll(full)
-      for (int v = 0; v < fours; v++) sum[r][v] = vfmaq_n_f32(sum[r][v], column[v], element);
+  // Packed rows are read four at a time, at most three floats beyond the last, which is slack: an element that is read by
+  // itself must be spread over a register, in the units that multiply. One row alone may be one in place.
+  const bool packed = rows > 1 && row_step == 1 && depth_step == (size_t)rows;
+  if (packed) {
+    for (size_t l = 0; l < depth; l++, a += rows, b += HEARTH_TILE_COLUMNS) {
+      float32x4_t column[4], elements[2] = {vld1q_f32(a)};
+      if (rows > 4) elements[1] = vld1q_f32(a + 4);
+      UNROLLED for (int v = 0; v < fours; v++) column[v] = vld1q_f32(b + 4 * v);
+      UNROLLED for (int r = 0; r < rows; r++)
+        UNROLLED for (int v = 0; v < fours; v++) sum[r][v] = fma_lane(sum[r][v], column[v], elements, r);
     }
-    a += depth_step;
-    b += HEARTH_TILE_COLUMNS;
+  } else {
+    for (size_t l = 0; l < depth; l++, a += depth_step, b += HEARTH_TILE_COLUMNS) {
+      float32x4_t column[4];
+      UNROLLED for (int v = 0; v < fours; v++) column[v] = vld1q_f32(b + 4 * v);
+      UNROLLED for (int r = 0; r < rows; r++) {
+        float element = a[(size_t)r * row_step];
+        UNROLLED for (int v = 0; v < fours; v++) sum[r][v] = vfmaq_n_f32(sum[r][v], column[v], element);
+      }
+    }
   }
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++)
-#pragma clang loop unroll(full)
-    for (int v = 0; v < fours; v++) vst1q_f32(c + (size_t)r * ldc + 4 * v, sum[r][v]);
+  UNROLLED for (int r = 0; r < rows; r++)
+    UNROLLED for (int v = 0; v < fours; v++) vst1q_f32(c + (size_t)r * ldc + 4 * v, sum[r][v]);
 }
 
 /// Steps l ..< l + 4 of four rows become four columns of four.

@@ -10,9 +10,11 @@ typedef struct {
   const size_t* chunks;  ///< in which the sequence arrives, ending with 0
   const float *q, *k, *v;
   float scale;
+  const float *cosines, *sines;  ///< or NULL
+  hearth_rope_pairing pairing;
 } cached;
 
-enum { OFFSET = 128, PAGES = 8 };
+enum { OFFSET = 128, PAGES = 3 };
 
 static cached cached_of(size_t heads, size_t key_value_heads, size_t width, size_t tokens, hearth_cache_type type) {
   noise source = noise_of(heads * 1000 + width);
@@ -22,59 +24,77 @@ static cached cached_of(size_t heads, size_t key_value_heads, size_t width, size
                   .v = noise_array(&source, tokens * key_value_heads * width, 1), .scale = 1 / sqrtf((float)width)};
 }
 
+static hearth_cached_layer layer_of(const cached* c) {
+  return (hearth_cached_layer){.heads = c->heads, .key_value_heads = c->key_value_heads, .head_width = c->width,
+                               .scale = c->scale, .ldq = c->heads * c->width, .ldk = c->key_value_heads * c->width,
+                               .ldy = c->heads * c->width, .layer_offset = OFFSET, .type = c->type, .cosines = c->cosines,
+                               .sines = c->sines, .pairing = c->pairing};
+}
+
+static float* copy_of(const float* values, size_t count) {
+  float* copy = malloc(count * sizeof *copy);
+  if (copy == NULL) exit(2);
+  memcpy(copy, values, count * sizeof *copy);
+  return copy;
+}
+
+/// Pages full of NaN, as if another sequence had left them.
+static void make_pages(const cached* c, void* pages[PAGES]) {
+  const size_t bytes = (OFFSET + hearth_page_layer_bytes(c->key_value_heads, c->width, c->type) + 63) / 64 * 64;
+  for (size_t i = 0; i < PAGES; i++) {
+    pages[i] = aligned_alloc(64, bytes);
+    if (pages[i] == NULL) exit(2);
+    memset(pages[i], 0xff, bytes);
+  }
+}
+
 static void attend(result* out, hearth_pool* pool, const void* example) {
   const cached* c = example;
-  const size_t page_bytes = OFFSET + hearth_page_layer_bytes(c->key_value_heads, c->width, c->type);
-  void* pages[PAGES];
-  for (size_t i = 0; i < PAGES; i++) {
-    pages[i] = aligned_alloc(64, (page_bytes + 63) / 64 * 64);
-    if (pages[i] == NULL) exit(2);
-    // NaN, as if another sequence had left it.
-    memset(pages[i], 0xff, page_bytes);
-  }
   const size_t row = c->heads * c->width, key_row = c->key_value_heads * c->width;
-  float* y = malloc(c->tokens * row * sizeof *y);
-  if (y == NULL) exit(2);
+  const hearth_cached_layer layer = layer_of(c);
+  void* pages[PAGES];
+  make_pages(c, pages);
+  // Queries and keys are turned in place.
+  float *q = copy_of(c->q, c->tokens * row), *k = copy_of(c->k, c->tokens * key_row), *y = copy_of(c->q, c->tokens * row);
   size_t whole[] = {c->tokens, 0}, first = 0;
   for (const size_t* chunk = c->chunks ? c->chunks : whole; *chunk > 0; first += *chunk++) {
-    hearth_cache_store(pool, pages, OFFSET, c->type, c->k + first * key_row, c->v + first * key_row, key_row, first, *chunk,
-                       c->key_value_heads, c->width);
-    hearth_query_run run = {.q = c->q + first * row, .y = y + first * row, .pages = pages, .count = *chunk, .first = first};
-    hearth_cached_attention(pool, &run, 1, row, row, OFFSET, c->type, c->heads, c->key_value_heads, c->width, c->scale);
+    hearth_query_run run = {.q = q + first * row, .k = k + first * key_row, .v = c->v + first * key_row,
+                            .y = y + first * row, .pages = pages, .count = *chunk, .first = first};
+    hearth_cached_attention(pool, &run, 1, &layer);
   }
   put_bytes(out, y, c->tokens * row * sizeof *y);
-  free(y);
+  free(q), free(k), free(y);
   for (size_t i = 0; i < PAGES; i++) free(pages[i]);
 }
 
-/// Several sequences of different lengths in one call, a token and a chunk at a time.
+/// Several sequences of different lengths in one call: one row, a few, and more than a unit of work takes.
 static void attend_batch(result* out, hearth_pool* pool, const void* example) {
   const cached* c = example;
-  enum { SEQUENCES = 3 };
-  static const size_t lengths[SEQUENCES] = {1, 40, 33};
-  static const size_t counts[SEQUENCES] = {1, 1, 9};
-  const size_t page_bytes = (OFFSET + hearth_page_layer_bytes(c->key_value_heads, c->width, c->type) + 63) / 64 * 64;
+  enum { SEQUENCES = 3, MOST = 12 };
+  static const size_t lengths[SEQUENCES] = {1, 40, 33}, counts[SEQUENCES] = {1, 3, MOST};
   const size_t row = c->heads * c->width, key_row = c->key_value_heads * c->width;
-  void* pages[SEQUENCES][2];
+  const hearth_cached_layer layer = layer_of(c);
+  void* pages[SEQUENCES][PAGES];
   hearth_query_run runs[SEQUENCES];
-  float* y = calloc(SEQUENCES * 9 * row, sizeof *y);
-  if (y == NULL) exit(2);
+  float *q[SEQUENCES], *k[SEQUENCES], *y[SEQUENCES];
   for (size_t s = 0; s < SEQUENCES; s++) {
-    for (size_t i = 0; i < 2; i++) {
-      pages[s][i] = aligned_alloc(64, page_bytes);
-      if (pages[s][i] == NULL) exit(2);
-      memset(pages[s][i], 0xff, page_bytes);
-    }
-    hearth_cache_store(pool, pages[s], OFFSET, c->type, c->k + s * key_row, c->v + s * key_row, key_row, 0, lengths[s],
-                       c->key_value_heads, c->width);
-    runs[s] = (hearth_query_run){.q = c->q + s * row, .y = y + 9 * s * row, .pages = pages[s], .count = counts[s],
-                                 .first = lengths[s] - counts[s]};
+    make_pages(c, pages[s]);
+    // Each sequence begins elsewhere in the numbers; what came before its last rows is stored first.
+    const size_t past = lengths[s] - counts[s];
+    q[s] = copy_of(c->q + s * row, lengths[s] * row);
+    k[s] = copy_of(c->k + s * key_row, lengths[s] * key_row);
+    y[s] = copy_of(c->q, lengths[s] * row);
+    runs[s] = (hearth_query_run){.q = q[s], .k = k[s], .v = c->v + s * key_row, .y = y[s], .pages = pages[s], .count = past};
+    if (past > 0) hearth_cached_attention(pool, &runs[s], 1, &layer);
+    runs[s] = (hearth_query_run){.q = q[s] + past * row, .k = k[s] + past * key_row, .v = c->v + (s + past) * key_row,
+                                 .y = y[s] + past * row, .pages = pages[s], .count = counts[s], .first = past};
   }
-  hearth_cached_attention(pool, runs, SEQUENCES, row, row, OFFSET, c->type, c->heads, c->key_value_heads, c->width, c->scale);
-  put_bytes(out, y, SEQUENCES * 9 * row * sizeof *y);
-  free(y);
-  for (size_t s = 0; s < SEQUENCES; s++)
-    for (size_t i = 0; i < 2; i++) free(pages[s][i]);
+  hearth_cached_attention(pool, runs, SEQUENCES, &layer);
+  for (size_t s = 0; s < SEQUENCES; s++) {
+    put_bytes(out, y[s], lengths[s] * row * sizeof **y);
+    free(q[s]), free(k[s]), free(y[s]);
+    for (size_t i = 0; i < PAGES; i++) free(pages[s][i]);
+  }
 }
 
 static void attend_and_back(result* out, hearth_pool* pool, const void* example) {
@@ -130,6 +150,15 @@ void check_attention(bool quick) {
       everywhere(attend, &stepwise, "the same step by step");
       everywhere(attend_batch, &c, "the same in a batch");
       if (type == HEARTH_CACHE_F32) check_equalities(&c);
+      if (c.width % 2 == 0) {
+        noise source = noise_of(c.width);
+        stepwise.cosines = noise_array(&source, c.tokens * c.width / 2, 1);
+        stepwise.sines = noise_array(&source, c.tokens * c.width / 2, 1);
+        for (int pairing = 0; pairing < 2; pairing++) {
+          stepwise.pairing = (hearth_rope_pairing)pairing;
+          everywhere(attend, &stepwise, "the same turning, pairing %d", pairing);
+        }
+      }
       forget();
     }
     cached c = cached_of(shapes[i][0], shapes[i][1], shapes[i][2], 68, HEARTH_CACHE_F32);
