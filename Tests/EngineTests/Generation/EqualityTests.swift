@@ -214,6 +214,6 @@ import Testing
         finished += 1
       }
     }
-    #expect(finished > 20 * refused)
+    #expect(finished > 10 * refused)
   }
 }

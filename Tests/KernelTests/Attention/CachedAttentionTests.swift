@@ -131,7 +131,7 @@ struct CachedAttentionTests {
     }
     example.k = rounded(example.k, width)
     example.v = rounded(example.v, width)
-    withSteadyInstructionSet { expectClose("8 bits", result, example.forward().y, tolerance: 1e-5) }
+    withSteadyInstructionSet { expectClose("8 bits", result, example.forward().y, tolerance: 1e-4) }
   }
 
   /// Each row of a head as scale · integer.
@@ -148,7 +148,9 @@ struct CachedAttentionTests {
     for bad in [Float.nan, .infinity] {
       var example = AttentionExample(heads: 2, keyValueHeads: 2, width: 16, lengths: [40])
       example.k[35 * 32 + 3] = bad
-      let y = everywhere("not finite") { cached(example, chunks: [40], type: HEARTH_CACHE_Q8, pool: $0).map { $0.isNaN ? 1 : 0 } }
+      let y = everywhere("not finite") { pool in
+        cached(example, chunks: [40], type: HEARTH_CACHE_Q8, pool: pool).map { $0.isNaN ? 1 : 0 }
+      }
       for position in 0..<40 {
         #expect(y[position * 32] == (position >= 35 ? 1 : 0))
         #expect(y[position * 32 + 16] == 0)
