@@ -54,6 +54,11 @@ check() {
 
 compile "$build/here"
 check here "" "$build/here/kernels"
+# The kernels for AVX-VNNI, with the instruction's definition in its place: processors that have it are not at hand.
+if [ "$(uname -m)" = x86_64 ]; then
+  compile "$build/avxvnni" -DHEARTH_EMULATED_AVXVNNI
+  HEARTH_ISA=avxvnni check "AVX-VNNI in AVX2's terms" "" "$build/avxvnni/kernels"
+fi
 case $mode in
   update) cp "$build/here.update.txt" "$digests" ;;
   full)

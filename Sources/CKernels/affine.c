@@ -51,9 +51,10 @@ static void multiply_panel(const hearth_panel_product* product) {
 
 static void multiply_panels(hearth_panel_product product) {
 #if defined(__x86_64__)
-  if (hearth_isa_current() == HEARTH_ISA_AVX2) {
-    hearth_panel_product_avx2(&product);
-    return;
+  switch (hearth_isa_current()) {
+    case HEARTH_ISA_AVX2: hearth_panel_product_avx2(&product); return;
+    case HEARTH_ISA_AVXVNNI: hearth_panel_product_avxvnni(&product); return;
+    default: break;
   }
 #endif
   for (; product.panels > 0; product.panels--, product.panel++) multiply_panel(&product);

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__aarch64__) && defined(__linux__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -37,6 +39,17 @@ static arm_features find_features(void) {
 }
 #endif
 
+#if defined(__x86_64__)
+static bool has_avxvnni(void) {
+#if defined(HEARTH_EMULATED_AVXVNNI)
+  return true;
+#else
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+#endif
+}
+#endif
+
 hearth_isa hearth_isa_best(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -46,7 +59,7 @@ hearth_isa hearth_isa_best(void) {
     return HEARTH_ISA_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("f16c"))
-    return HEARTH_ISA_AVX2;
+    return has_avxvnni() ? HEARTH_ISA_AVXVNNI : HEARTH_ISA_AVX2;
 #elif defined(__aarch64__)
   arm_features features = find_features();
   if (!features.dotprod) return HEARTH_ISA_NEON;
@@ -62,6 +75,10 @@ static hearth_isa or_best(hearth_isa isa) {
   const hearth_isa lowest = HEARTH_ISA_NEON;
 #else
   const hearth_isa lowest = HEARTH_ISA_AVX2;
+#endif
+#if defined(__x86_64__)
+  // Some processors with AVX-512 have it and some have not.
+  if (isa == HEARTH_ISA_AVXVNNI && !has_avxvnni()) return best;
 #endif
   return isa == HEARTH_ISA_SCALAR || (isa >= lowest && isa <= best) ? isa : best;
 }
@@ -88,6 +105,7 @@ void hearth_isa_force(hearth_isa isa) {
 const char* hearth_isa_name(hearth_isa isa) {
   switch (isa) {
     case HEARTH_ISA_AVX512: return "avx512";
+    case HEARTH_ISA_AVXVNNI: return "avxvnni";
     case HEARTH_ISA_AVX2: return "avx2";
     case HEARTH_ISA_NEON: return "neon";
     case HEARTH_ISA_DOTPROD: return "dotprod";

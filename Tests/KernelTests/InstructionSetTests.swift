@@ -18,6 +18,7 @@ import Testing
   @Test func namesAreThoseOfTheEnvironmentVariable() {
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_SCALAR)) == "scalar")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVX2)) == "avx2")
+    #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVXVNNI)) == "avxvnni")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVX512)) == "avx512")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_NEON)) == "neon")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_DOTPROD)) == "dotprod")

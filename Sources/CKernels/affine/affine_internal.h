@@ -101,6 +101,8 @@ typedef struct {
 void hearth_panel_product_scalar(const hearth_panel_product* product);
 /// By products of bytes in pairs.
 void hearth_panel_product_avx2(const hearth_panel_product* product);
+/// By the integer dot products of AVX-VNNI.
+void hearth_panel_product_avxvnni(const hearth_panel_product* product);
 /// By the integer dot products of AVX-512 VNNI; one panel.
 void hearth_panel_product_avx512(const hearth_panel_product* product);
 /// Those of AArch64: with what each has, by the dots of signed bytes, by those of mixed ones; one panel each.

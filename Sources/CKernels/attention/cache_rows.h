@@ -14,6 +14,11 @@ typedef struct {
   size_t heads, width;  ///< of keys and values
 } cache_layer;
 
+/// The scales of a page's layer in Q8: of keys [heads, HEARTH_PAGE_TOKENS], then of values.
+static inline uint16_t* hearth_page_scales(const void* block, size_t heads, size_t width) {
+  return (uint16_t*)((uintptr_t)block + 2 * heads * width * HEARTH_PAGE_TOKENS);
+}
+
 /// Writes a key, transposed, and a value of `head`, at `position`.
 void hearth_cache_store_head(const cache_layer* layer, const float* k, const float* v,
                              size_t position, size_t head);

@@ -21,12 +21,12 @@
 /// The widest head these functions take; any width from 1 to this. The caller checks.
 #define HEARTH_HEAD_WIDTH_MAXIMUM 512
 
-/// How the cache stores keys and values.
-typedef enum { HEARTH_CACHE_F32 = 0, HEARTH_CACHE_F16 = 1 } hearth_cache_type;
+/// How the cache stores keys and values. Q8: the row of a head in integers of 8 bits, with one scale in f16.
+typedef enum { HEARTH_CACHE_F32 = 0, HEARTH_CACHE_F16 = 1, HEARTH_CACHE_Q8 = 2 } hearth_cache_type;
 
 /// Bytes that one layer takes in a page: keys [heads, head_width, HEARTH_PAGE_TOKENS] (transposed:
 /// vector lanes run over keys, sums over head_width in order), then values [heads,
-/// HEARTH_PAGE_TOKENS, head_width].
+/// HEARTH_PAGE_TOKENS, head_width]. In Q8 the scales follow: of keys [heads, HEARTH_PAGE_TOKENS], of values likewise.
 size_t hearth_page_layer_bytes(size_t key_value_heads, size_t head_width, hearth_cache_type type);
 
 /// The rows of one sequence in a batch.

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// A model in memory: token ids in, log-probabilities out.
 ///
 /// Not `Sendable`: a model belongs to the executor that runs it, together with its worker pool.
@@ -6,6 +8,8 @@ public final class LanguageModel {
   public let checkpoint: Checkpoint
   /// What generation computes in. Losses and scores take theirs as an argument or from here; training is always f32.
   public let precision: Precision
+  /// What `serving` keeps keys and values in; to be chosen before the first pass, and before a cache is made for the model.
+  public var cacheType = CacheType.f16
   /// The threads that this model's kernels run on.
   public let pool: WorkerPool
   let architecture: any Architecture
@@ -81,7 +85,7 @@ public final class LanguageModel {
     let shape = architecture.shape
     return CacheShape(
       layerCount: shape.layerCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth,
-      isHalf: precision == .serving)
+      type: precision == .reference ? HEARTH_CACHE_F32 : cacheType == .q8 ? HEARTH_CACHE_Q8 : HEARTH_CACHE_F16)
   }
 
   /// An empty sequence, to be continued by passes; its pages are limited by memory only.

@@ -141,9 +141,10 @@ void check_attention(bool quick) {
   static const size_t shapes[][3] = {{4, 2, 1}, {3, 1, 4}, {2, 2, 5}, {6, 2, 8}, {2, 1, 48}, {9, 3, 64}, {2, 1, 512}};
   static const size_t steps[] = {40, 1, 1, 1, 6, 1, 17, 0};
   for (size_t i = 0; i < (quick ? 6 : 7); i++) {
-    for (int type = 0; type < 2; type++) {
+    for (int type = 0; type < 3; type++) {
       cached c = cached_of(shapes[i][0], shapes[i][1], shapes[i][2], 67, (hearth_cache_type)type);
-      const char* name = type == HEARTH_CACHE_F16 ? "f16" : "f32";
+      static const char* const names[] = {"f32", "f16", "q8"};
+      const char* name = names[type];
       everywhere(attend, &c, "attention over %s, heads of %zu", name, c.width);
       cached stepwise = c;
       stepwise.chunks = steps;

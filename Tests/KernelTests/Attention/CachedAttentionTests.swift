@@ -119,11 +119,50 @@ struct CachedAttentionTests {
     withSteadyInstructionSet { #expect(result == example.forward().y) }
   }
 
+  /// More key heads than one, groups on both sides of what is multiplied in place, widths that do not fill a vector.
+  @Test("A cache in 8 bits gives what its integers and scales stand for", arguments: shapes + [(14, 2, 64)])
+  func bytes(heads: Int, keyValueHeads: Int, width: Int) {
+    var example = AttentionExample(heads: heads, keyValueHeads: keyValueHeads, width: width, lengths: [75])
+    // A head of zeros, one of which nothing can be told in f16, and rows of very different size.
+    for i in 0..<width { (example.k[i], example.v[i]) = (0, 1e-30) }
+    for i in width * 8..<width * 9 { example.k[i] *= 1000 }
+    let result = everywhere("cached attention in 8 bits") {
+      cached(example, chunks: [40, 1, 3, 31], type: HEARTH_CACHE_Q8, pool: $0)
+    }
+    example.k = rounded(example.k, width)
+    example.v = rounded(example.v, width)
+    withSteadyInstructionSet { expectClose("8 bits", result, example.forward().y, tolerance: 1e-4) }
+  }
+
+  /// Each row of a head as scale · integer.
+  private func rounded(_ x: [Float], _ width: Int) -> [Float] {
+    stride(from: 0, to: x.count, by: width).flatMap { start in
+      let row = x[start..<start + width]
+      let scale = Float(Float16((row.map(abs).max() ?? 0) / 127))
+      return row.map { scale > 0 ? min(127, max(-127, ($0 * (1 / scale)).rounded(.toNearestOrEven))) * scale : 0 }
+    }
+  }
+
+  @Test("A key that is not finite shows wherever it is seen, and nowhere else")
+  func nonFinite() {
+    for bad in [Float.nan, .infinity] {
+      var example = AttentionExample(heads: 2, keyValueHeads: 2, width: 16, lengths: [40])
+      example.k[35 * 32 + 3] = bad
+      let y = everywhere("not finite") { pool in
+        cached(example, chunks: [40], type: HEARTH_CACHE_Q8, pool: pool).map { $0.isNaN ? 1 : 0 }
+      }
+      for position in 0..<40 {
+        #expect(y[position * 32] == (position >= 35 ? 1 : 0))
+        #expect(y[position * 32 + 16] == 0)
+      }
+    }
+  }
+
   @Test("However a prompt is cut, the outputs keep their bits")
   func chunks() {
     withSteadyInstructionSet {
       let example = AttentionExample(heads: 6, keyValueHeads: 2, width: 16, lengths: [100])
-      for type in [HEARTH_CACHE_F32, HEARTH_CACHE_F16] {
+      for type in [HEARTH_CACHE_F32, HEARTH_CACHE_F16, HEARTH_CACHE_Q8] {
         let whole = cached(example, chunks: [100], type: type)
         let cuts = [
           [Int](repeating: 1, count: 100), [31, 1, 1, 31, 36], [32, 32, 32, 4], [1, 99], [64, 36],
@@ -160,7 +199,7 @@ struct CachedAttentionTests {
   func stale() {
     withSteadyInstructionSet {
       let example = AttentionExample(heads: 4, keyValueHeads: 2, width: 12, lengths: [50])
-      for type in [HEARTH_CACHE_F32, HEARTH_CACHE_F16] {
+      for type in [HEARTH_CACHE_F32, HEARTH_CACHE_F16, HEARTH_CACHE_Q8] {
         let chunks = [7, 1, 1, 30, 11]
         #expect(
           cached(example, chunks: chunks, type: type, spoiled: true)
