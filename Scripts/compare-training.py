@@ -64,9 +64,9 @@ def conversations():
 
 
 def preferences():
-    """32 pairs of answers: the short one is preferred."""
+    """Twelve pairs of answers: the short one is preferred."""
     pairs = []
-    for i in range(32):
+    for i in range(12):
         creature, number = CREATURES[i % 10], 3 + (5 * i) % 17
         pairs.append({
             "prompt": f"How many {creature}s were counted in week {i}?", "chosen": f"{number}.",
@@ -174,6 +174,7 @@ def compare(name, wanted, found, run):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, help="fewer of each, for a quick look")
     parser.add_argument("--only", nargs="+", choices=list(RUNS), help="not all of them")
     arguments = smollm2.arguments(parser)
     tokenizer, template = smollm2.tokenizer(arguments.file), smollm2.template(arguments.file)
@@ -192,6 +193,7 @@ def main():
     for name, run in RUNS.items():
         if arguments.only and name not in arguments.only:
             continue
+        run = dict(run, steps=min(arguments.steps or run["steps"], run["steps"]))
         model = smollm2.load(arguments.file)
         with tempfile.TemporaryDirectory(dir=smollm2.ROOT / ".build") as path:
             folder = pathlib.Path(path)
