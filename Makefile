@@ -1,7 +1,7 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test test-clients lint format sanitize fuzz soak compare rates clean
+.PHONY: help demo build test test-clients lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
@@ -9,11 +9,14 @@ help:
 	@echo 'make test-clients  OpenAI'"'"'s, Ollama'"'"'s and Anthropic'"'"'s Python clients against a running server'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
-	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers'
+	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers; the thread pool'
+	@echo 'make arm       the kernels on emulated AArch64 processors, to the bit those of this machine (see Docs/arm.md)'
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
 	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared; twenty thousand'
 	@echo '               requests in random company instead of one thousand, each compared with itself alone'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
+	@echo 'make test-mpi  training by several processes and hosts over MPI (installs Open MPI; hosts need root)'
+	@echo 'make bench-training  fine-tuning beside PyTorch and PEFT (Python; see Docs/performance.md)'
 	@echo 'make bench-peers  speed and memory beside llama.cpp (Python; see Docs/performance.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
 
@@ -35,7 +38,12 @@ lint:
 format:
 	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
 
-# C code that reads bytes from files, under the address and undefined-behaviour sanitizers.
+arm:
+	@Scripts/arm.sh $(if $(QUICK),quick)
+
+# C code that reads bytes from files, under the address and undefined-behaviour sanitizers, and the pool of threads under the
+# thread sanitizer, whose runtime wants the dispatch library that comes with Swift.
+SWIFT_LIBRARIES = $(shell clang -print-resource-dir)/../../swift/linux
 SANITIZE = -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
 sanitize:
 	@mkdir -p .build
@@ -43,6 +51,11 @@ sanitize:
 	  Tests/C/formats_sanitize.c Sources/CKernels/formats.c Sources/CKernels/formats/*.c \
 	  Sources/CKernels/isa.c -o .build/formats_sanitize
 	.build/formats_sanitize
+	clang -std=c17 -g -O1 -Wall -Wextra -fsanitize=thread -fuse-ld=lld Tests/C/threads_sanitize.c \
+	  Tests/C/kernels/check.c Tests/C/kernels/threads.c Sources/CKernels/threads.c Sources/CKernels/threads/available.c \
+	  Sources/CKernels/isa.c -L$(SWIFT_LIBRARIES) -ldispatch -lBlocksRuntime -Wl,-rpath,$(SWIFT_LIBRARIES) -lpthread \
+	  -o .build/threads_sanitize
+	.build/threads_sanitize
 
 # Against the peers. PYTHON=... takes a Python that has what Scripts/requirements-compare.txt lists; by default a
 # virtual environment in .build gets it. Each comparison is also a target: make compare-logits, ...
@@ -118,3 +131,13 @@ rates:
 
 clean:
 	$(SWIFT) package clean
+
+# Training in groups over MPI, on this machine and between hosts in network namespaces.
+.PHONY: test-mpi
+test-mpi:
+	@Scripts/test-mpi.sh
+
+# Fine-tuning beside PyTorch and PEFT; BENCH_TRAINING="--rounds 1" hands options on.
+.PHONY: bench-training
+bench-training: $(PEERS) compare-model
+	$(PYTHON) Benchmarks/compare-training.py $(BENCH_TRAINING)

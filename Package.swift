@@ -24,6 +24,9 @@ let package = Package(
     .executable(name: "hearth", targets: ["hearth"]),
     .library(name: "Engine", targets: ["Engine"]),
   ],
+  traits: [
+    .trait(name: "MPI", description: "Training on several machines together, through Debian's libopenmpi-dev.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.0.0"),
@@ -47,6 +50,7 @@ let package = Package(
         .unsafeFlags(["-O3"], .when(configuration: .debug)),
         .unsafeFlags(["-ffp-contract=off", "-fno-math-errno"]),
       ]),
+    .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .target(name: "Engine", dependencies: ["CKernels"], swiftSettings: memory),
     .target(name: "Tokenizers", swiftSettings: swift),
     .target(
@@ -73,6 +77,7 @@ let package = Package(
       name: "hearth",
       dependencies: [
         "Chat", "Server", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .target(name: "CMPI", condition: .when(traits: ["MPI"])),
       ],
       swiftSettings: swift),
     .target(

@@ -26,14 +26,16 @@ from safetensors import safe_open
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TOLERANCE = 1e-5
 TRAINED_TOLERANCE = 1e-3
-TRAINED = ("full.", "lora.model.", "lora.transformer.")
+TRAINED = ("full.", "final.", "lora.model.", "lora.transformer.")
 # What each script is run with; the folder is the copy's.
 SCRIPTS = {
+    "adapters.py": ["Tests/Fixtures/adapters"],
     "data.py": [],
     "files.py": ["make"],
     "formats.py": [],
     "generation.py": [],
     "models.py": ["Tests/Fixtures/models"],
+    "preferences.py": ["Tests/Fixtures/preferences"],
     "reporting.py": [],
     "rows.py": [],
     "templates.py": [],

@@ -3,7 +3,8 @@
     python Scripts/compare-training.py
 
 LoRA: 20 steps from an adapter whose two matrices are both random, batches of 2, accumulated twice, clipped, decayed,
-warm-up and cosine. Full: 5 steps. The reference masks by position: it finds what the assistant said by rendering the
+warm-up and cosine. DoRA with rsLoRA's scale: 8 steps likewise. Full: 5 steps. DPO: 8 steps over pairs of answers, on top of
+an adapter, its loss written out here from the paper. The reference masks by position: it finds what the assistant said by rendering the
 template turn by turn, here, not in Hearth. Exits with 1 if a loss differs by 1e-3 or more.
 Needs torch, transformers, peft, tokenizers and gguf.
 """
@@ -25,9 +26,12 @@ from peers import smollm2  # noqa: E402
 TOLERANCE = 1e-3
 BATCH, ACCUMULATION, DECAY = 2, 2, 0.01
 COMMON = ["--order", "given", "--batch-size", str(BATCH), "--gradient-accumulation", str(ACCUMULATION),
-          "--weight-decay", str(DECAY), "--validation-fraction", "0"]
+          "--weight-decay", str(DECAY), "--validation-fraction", "0", "--no-probe"]
 RUNS = {
     "lora": {"steps": 20, "rate": 2e-3, "schedule": "cosine", "warmup": 3, "norm": 0.5},
+    "dora": {"steps": 8, "rate": 2e-3, "schedule": "cosine", "warmup": 2, "norm": 0.5,
+             "adapter": {"use_dora": True, "use_rslora": True}},
+    "dpo": {"steps": 8, "rate": 5e-4, "schedule": "linear", "warmup": 1, "norm": 5.0, "beta": 0.2},
     "full": {"steps": 5, "rate": 1e-4, "schedule": "linear", "warmup": 1, "norm": 1.0},
 }
 
@@ -59,6 +63,17 @@ def conversations():
     return made
 
 
+def preferences():
+    """Twelve pairs of answers: the short one is preferred."""
+    pairs = []
+    for i in range(12):
+        creature, number = CREATURES[i % 10], 3 + (5 * i) % 17
+        pairs.append({
+            "prompt": f"How many {creature}s were counted in week {i}?", "chosen": f"{number}.",
+            "rejected": f"In week {i} the wardens counted {number} of them, which was more than they had hoped for."})
+    return pairs
+
+
 def tokenize(messages, tokenizer, template):
     """Ids and labels: -100 except for what each assistant turn added, through its stop token."""
     ids, labels = [], []
@@ -86,8 +101,21 @@ def batch_loss(model, examples):
         logits.reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1), ignore_index=-100, reduction="sum")
 
 
+def pair_losses(model, examples, run):
+    """Sum of −log σ(margin) over pairs; (chosen, rejected, what the reference gave both) each."""
+    loss = 0.0
+    for chosen, rejected, references in examples:
+        gains = [-batch_loss(model, [answer]) - given for answer, given in zip((chosen, rejected), references)]
+        loss = loss - torch.nn.functional.logsigmoid(run["beta"] * (gains[0] - gains[1]))
+    return loss
+
+
 def reference(model, examples, run):
     """(loss, learning rate, gradient norm) of every step."""
+    if "beta" in run:
+        with torch.no_grad():
+            examples = [
+                (c, r, (-batch_loss(model, [c]).item(), -batch_loss(model, [r]).item())) for c, r in examples]
     decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
     others = [p for p in model.parameters() if p.requires_grad and p.dim() == 1]
     optimizer = torch.optim.AdamW(
@@ -97,10 +125,14 @@ def reference(model, examples, run):
     for step in range(run["steps"]):
         first = step * BATCH * ACCUMULATION % len(examples)
         chosen = examples[first : first + BATCH * ACCUMULATION]
-        count = sum(label != -100 for _, labels in chosen for label in labels[1:])
+        if "beta" in run:
+            count = sum(label != -100 for c, r, _ in chosen for _, labels in (c, r) for label in labels[1:])
+        else:
+            count = sum(label != -100 for _, labels in chosen for label in labels[1:])
         loss = 0.0
         for start in range(0, len(chosen), BATCH):
-            part = batch_loss(model, chosen[start : start + BATCH]) / count
+            part = chosen[start : start + BATCH]
+            part = pair_losses(model, part, run) / len(chosen) if "beta" in run else batch_loss(model, part) / count
             part.backward()
             loss += part.item()
         norm = torch.nn.utils.clip_grad_norm_(decayed + others, run["norm"]).item()
@@ -141,32 +173,49 @@ def compare(name, wanted, found, run):
 
 
 def main():
-    arguments = smollm2.arguments(
-        argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, help="fewer of each, for a quick look")
+    parser.add_argument("--only", nargs="+", choices=list(RUNS), help="not all of them")
+    arguments = smollm2.arguments(parser)
     tokenizer, template = smollm2.tokenizer(arguments.file), smollm2.template(arguments.file)
     data = conversations()
     examples = [tokenize(messages, tokenizer, template) for messages in data]
     print(f"{len(data)} conversations, {sum(len(ids) for ids, _ in examples)} tokens; torch {torch.__version__}, "
           f"peft {peft.__version__}, transformers {transformers.__version__}")
+    pairs = preferences()
+
+    def answer(pair, key):
+        return tokenize([{"role": "user", "content": pair["prompt"]}, {"role": "assistant", "content": pair[key]}],
+                        tokenizer, template)
+
+    answers = [(answer(pair, "chosen"), answer(pair, "rejected")) for pair in pairs]
     failures = 0
     for name, run in RUNS.items():
+        if arguments.only and name not in arguments.only:
+            continue
+        run = dict(run, steps=min(arguments.steps or run["steps"], run["steps"]))
         model = smollm2.load(arguments.file)
         with tempfile.TemporaryDirectory(dir=smollm2.ROOT / ".build") as path:
             folder = pathlib.Path(path)
-            (folder / "data.jsonl").write_text("".join(json.dumps({"messages": m}) + "\n" for m in data))
+            lines = pairs if name == "dpo" else [{"messages": m} for m in data]
+            (folder / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
             options = ["--method", "full"]
-            if name == "lora":
+            if name != "full":
                 generator = torch.Generator().manual_seed(3)
                 model = peft.get_peft_model(model, peft.LoraConfig(
-                    r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM"))
+                    r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM", **run.get("adapter", {})))
                 with torch.no_grad():
                     for key, parameter in model.named_parameters():
-                        if "lora_" in key:
+                        if "magnitude" in key:
+                            parameter.mul_(1 + 0.05 * torch.randn(parameter.shape, generator=generator))
+                        elif "lora_" in key:
                             parameter.copy_(0.02 * torch.randn(parameter.shape, generator=generator))
                 model.save_pretrained(folder / "adapter")
                 options = ["--adapter", str(folder / "adapter"), "--rank", "8", "--alpha", "16"]
+            if name == "dpo":
+                options += ["--objective", "dpo", "--beta", str(run["beta"])]
             found = hearth(arguments, run, folder, *options)
-        failures += compare(name, reference(model.train(), examples, run), found, run)
+        failures += compare(name, reference(model.train(), answers if name == "dpo" else examples, run), found, run)
         del model
     print("FAILED" if failures else "same losses, learning rates, gradient norms and masks")
     return 1 if failures else 0

@@ -26,15 +26,20 @@ static void measure(hearth_pool* pool, const shape* s, size_t context, size_t co
   size_t bytes = hearth_page_layer_bytes(s->key_value_heads, s->width, HEARTH_CACHE_F16);
   void** pages = calloc(page_count, sizeof *pages);
   if (pages == NULL) exit(1);
-  for (size_t i = 0; i < page_count; i++) pages[i] = aligned_alloc(64, bytes);
+  for (size_t i = 0; i < page_count; i++) {
+    pages[i] = aligned_alloc(64, bytes);
+    // What stands before is zeros, over which attention takes as long as over any.
+    if (pages[i] != NULL) memset(pages[i], 0, bytes);
+  }
   float *q = random_floats(count * queries), *y = random_floats(count * queries);
-  float* k = random_floats(context * keys);
-  hearth_cache_store(pool, pages, 0, HEARTH_CACHE_F16, k, k, keys, 0, context, s->key_value_heads,
-                     s->width);
-  hearth_query_run run = {.q = q, .y = y, .pages = pages, .count = count, .first = context - count};
+  float* k = random_floats(count * keys);
+  const hearth_cached_layer layer = {.heads = s->heads, .key_value_heads = s->key_value_heads,
+                                     .head_width = s->width, .scale = 0.125f, .ldq = queries,
+                                     .ldk = keys, .ldy = queries, .type = HEARTH_CACHE_F16};
+  hearth_query_run run = {.q = q, .y = y, .k = k, .v = k, .pages = pages, .count = count,
+                          .first = context - count};
   double best;
-  SHORTEST(best, hearth_cached_attention(pool, &run, 1, queries, queries, 0, HEARTH_CACHE_F16,
-                                         s->heads, s->key_value_heads, s->width, 0.125f));
+  SHORTEST(best, hearth_cached_attention(pool, &run, 1, &layer));
   double pairs = (double)count * ((double)context - (double)count / 2);
   double rate = 4 * pairs * (double)queries / best, ceiling = fma_ceiling(pool);
   printf("  %-12s %5zu queries of %5zu positions: %7.3f ms, %5.1f GFLOP/s = %2.0f %% of %.0f, %.1f GB/s\n",

@@ -8,8 +8,10 @@
 // threads take a few at a time as they become free. A chunk's activations stay in the second-level cache while panels pass
 // by. Which thread does a piece changes nothing in it.
 
-/// From so many tokens on, unpacking a panel first pays without AVX-512.
+#if defined(__aarch64__)
+/// From so many tokens on, unpacking a panel first pays with i8mm.
 enum { UNPACKING_TOKENS = 8 };
+#endif
 
 typedef struct {
   const hearth_affine* const* matrices;
@@ -24,27 +26,45 @@ typedef struct {
   hearth_pieces pieces;
 } job;
 
+/// One panel.
 static void multiply_panel(const hearth_panel_product* product) {
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX512) {
     hearth_panel_product_avx512(product);
     return;
   }
-  if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
-    if (product->tokens < UNPACKING_TOKENS)
-      hearth_panel_product_avx2(product);
-    else
-      hearth_panel_product_batch_avx2(product);
-    return;
+#elif defined(__aarch64__)
+  switch (hearth_isa_current()) {
+    case HEARTH_ISA_I8MM:
+      if (product->tokens < UNPACKING_TOKENS)
+        hearth_panel_product_i8mm(product);
+      else
+        hearth_panel_product_batch_i8mm(product);
+      return;
+    case HEARTH_ISA_DOTPROD: hearth_panel_product_dotprod(product); return;
+    case HEARTH_ISA_NEON: hearth_panel_product_neon(product); return;
+    default: break;
   }
 #endif
   hearth_panel_product_scalar(product);
 }
 
-/// Adds the residual to what a piece has written.
+static void multiply_panels(hearth_panel_product product) {
+#if defined(__x86_64__)
+  switch (hearth_isa_current()) {
+    case HEARTH_ISA_AVX2: hearth_panel_product_avx2(&product); return;
+    case HEARTH_ISA_AVXVNNI: hearth_panel_product_avxvnni(&product); return;
+    default: break;
+  }
+#endif
+  for (; product.panels > 0; product.panels--, product.panel++) multiply_panel(&product);
+}
+
+/// Adds the residual to what pieces have written.
 static void add_residual(const job* j, const hearth_panel_product* product) {
   size_t top = product->panel * HEARTH_PANEL_ROWS, left = product->matrix->rows - top;
-  size_t rows = left < HEARTH_PANEL_ROWS ? left : HEARTH_PANEL_ROWS;
+  size_t rows = product->panels * HEARTH_PANEL_ROWS;
+  if (rows > left) rows = left;
   for (size_t t = product->first; t < product->first + product->tokens; t++) {
     float* y = product->y + t * product->ldy + top;
     const float* residual = j->residual + t * j->ldresidual + top;
@@ -52,20 +72,25 @@ static void add_residual(const job* j, const hearth_panel_product* product) {
   }
 }
 
-static void multiply_piece(const job* j, const hearth_activation_block* activations, size_t piece) {
+/// Does pieces from `piece` on, up to `last` at most, that are panels of one matrix and one chunk; returns how many.
+static size_t multiply_some(const job* j, const hearth_activation_block* activations, size_t piece,
+                            size_t last) {
   size_t chunk = piece / j->panels, panel = piece % j->panels, matrix = 0;
   while (panel >= j->matrices[matrix]->panels) panel -= j->matrices[matrix++]->panels;
-  size_t first = j->tokens * chunk / j->chunks, last = j->tokens * (chunk + 1) / j->chunks;
+  size_t left = j->matrices[matrix]->panels - panel;
+  size_t first = j->tokens * chunk / j->chunks, end = j->tokens * (chunk + 1) / j->chunks;
   hearth_panel_product product = {.matrix = j->matrices[matrix],
                                   .panel = panel,
+                                  .panels = last - piece < left ? last - piece : left,
                                   .first = first,
-                                  .tokens = last - first,
+                                  .tokens = end - first,
                                   .activations = activations,
                                   .stride = j->terms * j->matrices[matrix]->blocks,
                                   .y = j->ys[matrix],
                                   .ldy = j->ldys[matrix]};
-  multiply_panel(&product);
+  multiply_panels(product);
   if (j->residual != NULL) add_residual(j, &product);
+  return product.panels;
 }
 
 static void multiply_pieces(void* context, int index, int count) {
@@ -79,7 +104,7 @@ static void multiply_pieces(void* context, int index, int count) {
   }
   size_t first, last;
   while (hearth_pieces_take(&j->pieces, (size_t)count, &first, &last))
-    for (size_t piece = first; piece < last; piece++) multiply_piece(j, activations, piece);
+    for (size_t piece = first; piece < last;) piece += multiply_some(j, activations, piece, last);
 }
 
 static void run(hearth_pool* pool, size_t count, job* j) {

@@ -17,6 +17,25 @@ typedef struct {
   hearth_pieces pieces;  ///< panels
 } packing;
 
+typedef uint16_t eight __attribute__((ext_vector_type(8)));
+#define INTERLEAVE_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define INTERLEAVE_HIGH(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+
+/// Turns eight rows of eight elements of two bytes, `row_bytes` apart, into columns HEARTH_DENSE_ROWS elements apart.
+static inline void transpose_eight(uint16_t* to, const uint8_t* from, size_t row_bytes) {
+  eight x[8], y[8];
+  for (size_t r = 0; r < 8; r++) memcpy(&x[r], from + r * row_bytes, sizeof x[r]);
+  // Rows four apart meet, then those two apart, then neighbours: three rounds of interleaving are a transposition.
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < 4; i++) {
+      y[2 * i] = INTERLEAVE_LOW(x[i], x[i + 4]);
+      y[2 * i + 1] = INTERLEAVE_HIGH(x[i], x[i + 4]);
+    }
+    memcpy(x, y, sizeof x);
+  }
+  for (size_t k = 0; k < 8; k++) memcpy(to + k * HEARTH_DENSE_ROWS, &x[k], sizeof x[k]);
+}
+
 /// Turns `rows` rows of elements of `size` bytes into columns. Called with constants, so that elements are moved in registers; a
 /// stretch of columns at a time, so that what is written stays in the cache.
 static inline void transpose(uint8_t* to, const uint8_t* from, size_t row_bytes, size_t rows,
@@ -24,7 +43,11 @@ static inline void transpose(uint8_t* to, const uint8_t* from, size_t row_bytes,
   enum { STRETCH = 64 };
   for (size_t first = 0; first < columns; first += STRETCH) {
     size_t last = first + STRETCH < columns ? first + STRETCH : columns;
-    for (size_t r = 0; r < rows; r++)
+    size_t r = 0;
+    for (; size == 2 && last - first == STRETCH && r + 8 <= rows; r += 8)
+      for (size_t k = first; k < last; k += 8)
+        transpose_eight((uint16_t*)(void*)to + k * HEARTH_DENSE_ROWS + r, from + r * row_bytes + k * size, row_bytes);
+    for (; r < rows; r++)
       // The file's rows may lie at any address.
       for (size_t k = first; k < last; k++)
         memcpy(to + (k * HEARTH_DENSE_ROWS + r) * size, from + r * row_bytes + k * size, size);

@@ -79,6 +79,12 @@ static void multiply_rectangle(void* context, int index, int count) {
     hearth_product_avx2(&p, workspace);
     return;
   }
+#elif defined(__aarch64__)
+  void* workspace = hearth_isa_current() >= HEARTH_ISA_NEON ? hearth_product_workspace() : NULL;
+  if (workspace != NULL) {
+    hearth_product_neon(&p, workspace);
+    return;
+  }
 #endif
   hearth_product_scalar(&p);
 }

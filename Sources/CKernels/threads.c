@@ -136,7 +136,9 @@ static bool spin_until_done(hearth_pool* pool, int entered) {
 
 static void sleep_until_done(hearth_pool* pool, int entered) {
   pthread_mutex_lock(&pool->mutex);
-  atomic_store(&pool->caller_sleeps, true);
+  // An exchange, though a store would do by the language: emulators of AArch64 let a load pass a store before it, even where
+  // both are sequentially consistent.
+  atomic_exchange(&pool->caller_sleeps, true);
   while (atomic_load(&pool->finished) != entered) pthread_cond_wait(&pool->done, &pool->mutex);
   atomic_store(&pool->caller_sleeps, false);
   pthread_mutex_unlock(&pool->mutex);

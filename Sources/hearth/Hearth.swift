@@ -17,6 +17,7 @@ struct Hearth: AsyncParsableCommand {
       Chat.self,
       Generate.self, Tokenize.self, Score.self,
       Finetune.self, Evaluate.self,
+      Promote.self, Rollback.self,
       Export.self, Quantize.self,
       Serve.self, Keys.self, Audit.self, Backup.self,
       Bench.self, Doctor.self,

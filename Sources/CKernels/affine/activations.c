@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 // A block of 32 activations becomes q1 = round(x * (127 / max|x|)), scale = max|x| / 127. The second term, where there is one,
@@ -158,12 +160,55 @@ AVX512 static void quantize_block_avx512(hearth_activation_block* block,
   store_sixteens(second->q, q, second_sums);
   finish_second(second, block, sums, second_sums);
 }
+#elif defined(__aarch64__)
+
+/// Eight registers of integers become the bytes of a block, saturated; adds up each half.
+static inline void store_bytes(int8_t* out, const int32x4_t q[8], int32_t sums[2]) {
+  for (int half = 0; half < 2; half++) {
+    const int32x4_t* four = q + 4 * half;
+    int16x8_t low = vcombine_s16(vqmovn_s32(four[0]), vqmovn_s32(four[1]));
+    int16x8_t high = vcombine_s16(vqmovn_s32(four[2]), vqmovn_s32(four[3]));
+    int8x16_t bytes = vcombine_s8(vqmovn_s16(low), vqmovn_s16(high));
+    vst1q_s8(out + 16 * half, bytes);
+    sums[half] = vaddlvq_s8(bytes);
+  }
+}
+
+static void quantize_block_neon(hearth_activation_block* block, hearth_activation_block* second, const float* x) {
+  float32x4_t v[8];
+  uint32x4_t max4 = vdupq_n_u32(0);
+  for (int i = 0; i < 8; i++) {
+    v[i] = vld1q_f32(x + 4 * i);
+    max4 = vmaxq_u32(max4, vreinterpretq_u32_f32(vabsq_f32(v[i])));
+  }
+  uint32_t max = vmaxvq_u32(max4);
+  float inverse = choose_scale(block, max);
+  bool finite = max < 0x7f800000u;
+  float32x4_t exact[8];
+  int32x4_t q[8];
+  for (int i = 0; i < 8; i++) {
+    exact[i] = finite ? vmulq_n_f32(v[i], inverse) : vdupq_n_f32(0);
+    q[i] = vcvtnq_s32_f32(exact[i]);
+  }
+  int32_t sums[2], second_sums[2];
+  store_bytes(block->q, q, sums);
+  set_sums(block, sums[0], sums[1]);
+  if (second == NULL) return;
+  for (int i = 0; i < 8; i++) {
+    float32x4_t rest = vsubq_f32(exact[i], vcvtq_f32_s32(q[i]));
+    q[i] = vcvtnq_s32_f32(vmulq_n_f32(rest, 1 << HEARTH_TERM_BITS));  // 128 saturates to 127 as bytes
+  }
+  store_bytes(second->q, q, second_sums);
+  finish_second(second, block, sums, second_sums);
+}
 #endif
 
 hearth_block_quantizer hearth_choose_block_quantizer(void) {
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX512) return quantize_block_avx512;
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) return quantize_block_avx2;
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON) return quantize_block_neon;
 #endif
   return quantize_block;
 }

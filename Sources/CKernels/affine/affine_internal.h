@@ -31,6 +31,7 @@ struct hearth_affine {
   size_t panels, blocks;  ///< blocks: in a row
   uint32_t bits;          ///< 4 or 8
   uint32_t parts;         ///< 1 or 2
+  uint32_t levels;        ///< no q is larger
   bool half_precision;    ///< scales and minimums are f16
   int terms;              ///< of the activations that products read
   size_t block_bytes;     ///< a multiple of 64
@@ -86,23 +87,29 @@ typedef void (*hearth_block_quantizer)(hearth_activation_block* block,
 /// The fastest this CPU has.
 hearth_block_quantizer hearth_choose_block_quantizer(void);
 
-/// y[t, r] for the rows of one panel and tokens first ..< first + tokens; y is the whole output.
+/// y[t, r] for the rows of panels panel ..< panel + panels and tokens first ..< first + tokens; y is the whole output.
 typedef struct {
   const hearth_affine* matrix;
-  size_t panel, first, tokens;
+  size_t panel, panels, first, tokens;
   const hearth_activation_block* activations;  ///< of token 0
   size_t stride;                               ///< blocks from one token to the next
   float* y;
   size_t ldy;
 } hearth_panel_product;
 
-/// The plain twin, and the definition of the order of operations.
+/// The plain twin, and the definition of the order of operations; one panel.
 void hearth_panel_product_scalar(const hearth_panel_product* product);
-/// Straight from the packed blocks, for few tokens.
+/// By products of bytes in pairs.
 void hearth_panel_product_avx2(const hearth_panel_product* product);
-/// Through unpacked blocks, for many.
-void hearth_panel_product_batch_avx2(const hearth_panel_product* product);
-/// By the integer dot products of AVX-512 VNNI, for any number of tokens.
+/// By the integer dot products of AVX-VNNI.
+void hearth_panel_product_avxvnni(const hearth_panel_product* product);
+/// By the integer dot products of AVX-512 VNNI; one panel.
 void hearth_panel_product_avx512(const hearth_panel_product* product);
+/// Those of AArch64: with what each has, by the dots of signed bytes, by those of mixed ones; one panel each.
+void hearth_panel_product_neon(const hearth_panel_product* product);
+void hearth_panel_product_dotprod(const hearth_panel_product* product);
+void hearth_panel_product_i8mm(const hearth_panel_product* product);
+/// By the matrix products of bytes, through unpacked blocks, for many tokens; one panel.
+void hearth_panel_product_batch_i8mm(const hearth_panel_product* product);
 
 #endif

@@ -1,22 +1,16 @@
-#include <string.h>
-
-#include "../include/attention.h"
-#include "../rows/lanes.h"
-#include "halves.h"
+#include "../formats/half.h"
+#include "cache_rows.h"
 
 // Writing keys, transposed, and values into a sequence's pages.
 
 size_t hearth_page_layer_bytes(size_t key_value_heads, size_t head_width, hearth_cache_type type) {
-  return 2 * key_value_heads * head_width * HEARTH_PAGE_TOKENS * (type == HEARTH_CACHE_F16 ? 2 : 4);
+  size_t rows = 2 * key_value_heads * HEARTH_PAGE_TOKENS;
+  switch (type) {
+    case HEARTH_CACHE_Q8: return rows * (head_width + sizeof(uint16_t));
+    case HEARTH_CACHE_F16: return rows * head_width * sizeof(uint16_t);
+    default: return rows * head_width * sizeof(float);
+  }
 }
-
-typedef struct {
-  void* const* pages;
-  size_t layer_offset;
-  hearth_cache_type type;
-  const float *k, *v;
-  size_t ld, first, count, heads, width;
-} store;
 
 /// Numbers narrowed at a time.
 #define CHUNK 64
@@ -37,33 +31,41 @@ static void store_f16(uint16_t* keys, uint16_t* values, const float* k, const fl
   hearth_narrow_to_halves(values, v, width);
 }
 
-static void store_task(void* context, int index, int count) {
-  const store* s = context;
-  const size_t head_elements = s->width * HEARTH_PAGE_TOKENS;
-  // Workers share the pages out, not the tokens: no two of them write to one cache line.
-  size_t first_page = s->first / HEARTH_PAGE_TOKENS;
-  size_t pages = (s->first + s->count - 1) / HEARTH_PAGE_TOKENS - first_page + 1;
-  hearth_share share = share_of(pages, 1, index, count);
-  for (size_t i = 0; i < s->count; i++) {
-    size_t page = (s->first + i) / HEARTH_PAGE_TOKENS, slot = (s->first + i) % HEARTH_PAGE_TOKENS;
-    if (page - first_page < share.from || page - first_page >= share.to) continue;
-    char* block = (char*)s->pages[page] + s->layer_offset;
-    for (size_t head = 0; head < s->heads; head++) {
-      const float *k = s->k + i * s->ld + head * s->width, *v = s->v + i * s->ld + head * s->width;
-      size_t keys = head * head_elements + slot;
-      size_t values = (s->heads + head) * head_elements + slot * s->width;
-      if (s->type == HEARTH_CACHE_F16)
-        store_f16((uint16_t*)block + keys, (uint16_t*)block + values, k, v, s->width);
-      else
-        store_f32((float*)block + keys, (float*)block + values, k, v, s->width);
-    }
+/// Writes a row as small integers, `step` apart, and their scale.
+///
+/// x = scale * q, scale = max|x| / 127 rounded to f16, q to the nearest, ties to even. A row with an infinity or a NaN gets a
+/// scale of NaN, so that every output it reaches is NaN too.
+static void store_q8(int8_t* q, size_t step, uint16_t* scale, const float* x, size_t width) {
+  uint32_t max = 0;
+  for (size_t i = 0; i < width; i++) {
+    // As integers, magnitudes are ordered as numbers are, infinity next to last and NaN last.
+    uint32_t magnitude = hearth_float_bits(x[i]) & 0x7fffffffu;
+    max = magnitude > max ? magnitude : max;
+  }
+  float largest = hearth_float_from_bits(max) / 127;
+  *scale = max >= 0x7f800000u ? 0x7e00 : hearth_f32_to_f16(largest < 65504 ? largest : 65504);
+  float unit = hearth_f16_to_f32(*scale), inverse = unit > 0 ? 1 / unit : 0;
+  const float shift = 12582912;  // added, it leaves no bits for a fraction
+  for (size_t i = 0; i < width; i++) {
+    float level = max < 0x7f800000u ? x[i] * inverse : 0;
+    level = level < 127 ? level : 127;
+    level = level > -127 ? level : -127;
+    q[i * step] = (int8_t)(int32_t)(level + shift - shift);
   }
 }
 
-void hearth_cache_store(hearth_pool* pool, void* const* pages, size_t layer_offset,
-                        hearth_cache_type type, const float* k, const float* v, size_t ld,
-                        size_t first, size_t count, size_t key_value_heads, size_t head_width) {
-  if (count == 0) return;
-  store s = {pages, layer_offset, type, k, v, ld, first, count, key_value_heads, head_width};
-  hearth_pool_run(pool_for(pool, count * key_value_heads * head_width), store_task, &s);
+void hearth_cache_store_head(const cache_layer* layer, const float* k, const float* v,
+                             size_t position, size_t head) {
+  const size_t head_elements = layer->width * HEARTH_PAGE_TOKENS, slot = position % HEARTH_PAGE_TOKENS;
+  char* block = (char*)layer->pages[position / HEARTH_PAGE_TOKENS] + layer->layer_offset;
+  size_t keys = head * head_elements + slot;
+  size_t values = (layer->heads + head) * head_elements + slot * layer->width;
+  if (layer->type == HEARTH_CACHE_Q8) {
+    uint16_t* scales = hearth_page_scales(block, layer->heads, layer->width) + slot;
+    store_q8((int8_t*)block + keys, HEARTH_PAGE_TOKENS, scales + head * HEARTH_PAGE_TOKENS, k, layer->width);
+    store_q8((int8_t*)block + values, 1, scales + (layer->heads + head) * HEARTH_PAGE_TOKENS, v, layer->width);
+  } else if (layer->type == HEARTH_CACHE_F16)
+    store_f16((uint16_t*)block + keys, (uint16_t*)block + values, k, v, layer->width);
+  else
+    store_f32((float*)block + keys, (float*)block + values, k, v, layer->width);
 }

@@ -1,126 +1,117 @@
+#include "../rows/rotation.h"
+#include "cache_rows.h"
+#include "cached_tile.h"
+
 #include <stdatomic.h>
 
-#include "halves.h"
-#include "query_tile.h"
+// Causal attention over the paged cache, and what comes before it: queries and keys are turned, keys and values stored.
+//
+// For a run of few rows all that belongs to one key/value head is one unit of work, so the workers meet once. The rows of a long
+// run see keys of one another: those are all stored first, then each tile of queries is a unit. Workers take units as they
+// become free, which cannot change a result.
 
-// Causal attention over the paged cache. A unit of work is one tile of the rows of one key/value
-// head in one run; workers take units as they become free, which cannot change a result.
+/// Most rows of a run whose unit is a head.
+enum { FEW_ROWS = 8 };
 
 typedef struct {
+  const hearth_cached_layer* layer;
   const hearth_query_run* runs;
-  size_t run_count, ldq, ldy, layer_offset, heads, key_value_heads, width;
-  hearth_cache_type type;
-  float scale;
+  size_t run_count;
   atomic_size_t next;
-} cached;
+} attention;
 
-static size_t tiles_of(const cached* c, const hearth_query_run* run) {
-  size_t rows = run->count * (c->heads / c->key_value_heads);
-  size_t tile = tile_rows(padded_width(c->width));
-  return (rows + tile - 1) / tile;
-}
+static inline bool is_long(const hearth_query_run* run) { return run->count > FEW_ROWS; }
 
-/// `rows` rows of `width` numbers of a page as floats, rows `padded` apart: the page itself when it
-/// is that already, else a copy in `scratch`.
-static const float* page_floats(float* scratch, const char* block, size_t element, size_t rows,
-                                size_t width, size_t padded, hearth_cache_type type) {
-  if (type == HEARTH_CACHE_F32) {
-    const float* from = (const float*)block + element;
-    if (width == padded) return from;
-    for (size_t row = 0; row < rows; row++) {
-      memcpy(scratch + row * padded, from + row * width, width * sizeof(float));
-      memset(scratch + row * padded + width, 0, (padded - width) * sizeof(float));
+/// Turns the rows `from` ..< `to` of a run's queries and key of one key/value head, and stores key and value.
+HEARTH_INLINE void prepare_rows(const hearth_cached_layer* c, const hearth_query_run* run, size_t head,
+                                size_t from, size_t to) {
+  const size_t group = group_of(c), width = c->head_width, pairs = width / 2;
+  const cache_layer cache = {run->pages, c->layer_offset, c->type, c->key_value_heads, width};
+  for (size_t i = from; i < to; i++) {
+    float* q = run->q + i * c->ldq + head * group * width;
+    float* k = run->k + i * c->ldk + head * width;
+    if (c->cosines != NULL) {
+      const float *cosines = c->cosines + (run->first + i) * pairs, *sines = c->sines + (run->first + i) * pairs;
+      for (size_t h = 0; h < group; h++)
+        rotate_head(q + h * width, cosines, sines, 1, pairs, c->pairing);
+      rotate_head(k, cosines, sines, 1, pairs, c->pairing);
     }
-    return scratch;
-  }
-  const uint16_t* from = (const uint16_t*)block + element;
-  if (width == padded) {
-    hearth_widen_halves(scratch, from, rows * width);
-    return scratch;
-  }
-  for (size_t row = 0; row < rows; row++) {
-    hearth_widen_halves(scratch + row * padded, from + row * width, width);
-    memset(scratch + row * padded + width, 0, (padded - width) * sizeof(float));
-  }
-  return scratch;
-}
-
-HEARTH_INLINE void attend_unit(const cached* c, const hearth_query_run* run, size_t head,
-                               size_t first_row, size_t rows) {
-  const size_t group = c->heads / c->key_value_heads;
-  const size_t width = c->width, padded = padded_width(width);
-  query_tile tile;
-  const bool in_place =
-      c->type == HEARTH_CACHE_F16 && width == padded && hearth_tile_reads_halves(rows);
-  float scratch[2 * PAGE * WIDTH_MAXIMUM];
-  query_tile_begin(&tile, rows, width);
-  for (size_t row = 0; row < rows; row++) {
-    size_t j = first_row + row;
-    const float* q = run->q + j / group * c->ldq + (head * group + j % group) * width;
-    copy_scaled(tile.q + row * padded, q, width, padded, c->scale);
-  }
-  const size_t first = run->first + first_row / group;
-  const size_t last = run->first + (first_row + rows - 1) / group;
-  for (size_t page = 0; page <= last / PAGE; page++) {
-    const size_t start = page * PAGE;
-    // Rows before the page see nothing of it.
-    size_t from = start > first ? (start - run->first) * group - first_row : 0;
-    size_t visible[TILE_ROWS];
-    for (size_t row = from; row < rows; row++) {
-      size_t sees = run->first + (first_row + row) / group - start + 1;
-      visible[row] = sees < PAGE ? sees : PAGE;
-    }
-    const char* block = (const char*)run->pages[page] + c->layer_offset;
-    const size_t head_elements = width * PAGE;
-    const size_t key_block = head * head_elements, value_block = (c->key_value_heads + head) * head_elements;
-    page_view view = {.value_row = padded};
-    if (in_place) {
-      view.key_halves = (const uint16_t*)block + key_block;
-      view.value_halves = (const uint16_t*)block + value_block;
-    } else {
-      view.keys = page_floats(scratch, block, key_block, width, PAGE, PAGE, c->type);
-      view.values = page_floats(scratch + PAGE * width, block, value_block, visible[rows - 1], width,
-                                padded, c->type);
-    }
-    query_tile_attend(&tile, from, view, visible);
-  }
-  for (size_t row = 0; row < rows; row++) {
-    size_t j = first_row + row;
-    float* y = run->y + j / group * c->ldy + (head * group + j % group) * width;
-    query_tile_finish_row(&tile, row, y);
+    hearth_cache_store_head(&cache, k, run->v + i * c->ldk + head * width, run->first + i, head);
   }
 }
 
-HEARTH_INLINE void cached_task_body(void* context, int index, int count) {
+/// Pages that the rows of a run are stored in.
+static inline size_t pages_of(const hearth_query_run* run) {
+  return (run->first + run->count - 1) / PAGE - run->first / PAGE + 1;
+}
+
+/// Rows of long runs, a page and a head at a time: no two workers write to one cache line.
+HEARTH_INLINE void prepare_task_body(void* context, int index, int count) {
   (void)index, (void)count;
-  cached* c = context;
-  const size_t step = tile_rows(padded_width(c->width));
+  attention* a = context;
+  const hearth_cached_layer* c = a->layer;
   for (;;) {
-    size_t unit = atomic_fetch_add_explicit(&c->next, 1, memory_order_relaxed);
-    const hearth_query_run* run = c->runs;
-    const hearth_query_run* end = c->runs + c->run_count;
-    for (; run < end && unit >= tiles_of(c, run) * c->key_value_heads; run++)
-      unit -= tiles_of(c, run) * c->key_value_heads;
+    size_t unit = atomic_fetch_add_explicit(&a->next, 1, memory_order_relaxed);
+    const hearth_query_run *run = a->runs, *end = a->runs + a->run_count;
+    for (; run < end; run++) {
+      if (!is_long(run)) continue;
+      size_t units = pages_of(run) * c->key_value_heads;
+      if (unit < units) break;
+      unit -= units;
+    }
     if (run == end) return;
-    // The last tiles see the most keys; they go first so that no worker is left with one at the
-    // end.
-    size_t tile = tiles_of(c, run) - 1 - unit / c->key_value_heads;
-    size_t rows = run->count * (c->heads / c->key_value_heads) - tile * step;
-    attend_unit(c, run, unit % c->key_value_heads, tile * step, rows < step ? rows : step);
+    size_t page = run->first / PAGE + unit / c->key_value_heads, start = page * PAGE;
+    size_t from = start > run->first ? start - run->first : 0, to = start + PAGE - run->first;
+    prepare_rows(c, run, unit % c->key_value_heads, from, to < run->count ? to : run->count);
   }
 }
-HEARTH_KERNEL(cached_task)
+HEARTH_KERNEL(prepare_task)
+
+HEARTH_INLINE void attend_tile(const hearth_cached_layer* c, const hearth_query_run* run, size_t head,
+                               size_t tile) {
+  const size_t step = tile_rows(padded_width(c->head_width));
+  size_t rows = run->count * group_of(c) - tile * step;
+  attend_unit(c, run, head, tile * step, rows < step ? rows : step);
+}
+
+HEARTH_INLINE void attend_task_body(void* context, int index, int count) {
+  (void)index, (void)count;
+  attention* a = context;
+  const hearth_cached_layer* c = a->layer;
+  for (;;) {
+    size_t unit = atomic_fetch_add_explicit(&a->next, 1, memory_order_relaxed);
+    const hearth_query_run *run = a->runs, *end = a->runs + a->run_count;
+    for (; run < end; run++) {
+      size_t units = (is_long(run) ? tiles_of(c, run) : 1) * c->key_value_heads;
+      if (unit < units) break;
+      unit -= units;
+    }
+    if (run == end) return;
+    size_t head = unit % c->key_value_heads, tiles = tiles_of(c, run);
+    if (is_long(run)) {
+      // The last tiles see the most keys; they go first so that no worker is left with one at the end.
+      attend_tile(c, run, head, tiles - 1 - unit / c->key_value_heads);
+      continue;
+    }
+    prepare_rows(c, run, head, 0, run->count);
+    for (size_t tile = 0; tile < tiles; tile++) attend_tile(c, run, head, tile);
+  }
+}
+HEARTH_KERNEL(attend_task)
 
 void hearth_cached_attention(hearth_pool* pool, const hearth_query_run* runs, size_t run_count,
-                             size_t ldq, size_t ldy, size_t layer_offset, hearth_cache_type type,
-                             size_t heads, size_t key_value_heads, size_t head_width, float scale) {
-  cached c = {.runs = runs, .run_count = run_count, .ldq = ldq, .ldy = ldy,
-              .layer_offset = layer_offset, .heads = heads, .key_value_heads = key_value_heads,
-              .width = head_width, .type = type, .scale = scale};
-  atomic_init(&c.next, 0);
+                             const hearth_cached_layer* layer) {
+  attention a = {.layer = layer, .runs = runs, .run_count = run_count};
+  size_t products = 0, prepared = 0;
+  for (size_t r = 0; r < run_count; r++) {
+    products += runs[r].count * (runs[r].first + runs[r].count) * layer->heads * layer->head_width;
+    if (is_long(&runs[r])) prepared += runs[r].count;
+  }
+  if (prepared > 0) {
+    atomic_init(&a.next, 0);
+    hearth_pool_share(pool_for(pool, prepared * layer->heads * layer->head_width), prepare_task, &a);
+  }
   // Below this many products, waking the workers costs more than they save.
-  size_t products = 0;
-  for (size_t r = 0; r < run_count; r++)
-    products += runs[r].count * (runs[r].first + runs[r].count) * heads * head_width;
-  hearth_pool_share(pool_for(pool, products / 4), cached_task, &c);
+  atomic_init(&a.next, 0);
+  hearth_pool_share(pool_for(pool, products / 4), attend_task, &a);
 }

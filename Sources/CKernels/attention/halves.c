@@ -84,6 +84,30 @@ __attribute__((target("avx2,fma,f16c"))) static void narrow_avx2(uint16_t* out, 
   }
   narrow_scalar(out + i, in + i, count - i);
 }
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+
+static void widen_neon(float* out, const uint16_t* in, size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    float16x8_t halves = vreinterpretq_f16_u16(vld1q_u16(in + i));
+    vst1q_f32(out + i, vcvt_f32_f16(vget_low_f16(halves)));
+    vst1q_f32(out + i + 4, vcvt_high_f32_f16(halves));
+  }
+  widen_scalar(out + i, in + i, count - i);
+}
+
+static void narrow_neon(uint16_t* out, const float* in, size_t count) {
+  const float32x4_t high = vdupq_n_f32(LARGEST_HALF), low = vdupq_n_f32(-LARGEST_HALF);
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    // Minimum and maximum leave a NaN a NaN.
+    float32x4_t first = vmaxq_f32(low, vminq_f32(high, vld1q_f32(in + i)));
+    float32x4_t second = vmaxq_f32(low, vminq_f32(high, vld1q_f32(in + i + 4)));
+    vst1q_u16(out + i, vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(first), second)));
+  }
+  narrow_scalar(out + i, in + i, count - i);
+}
 #endif
 
 void hearth_widen_halves(float* out, const uint16_t* in, size_t count) {
@@ -96,6 +120,11 @@ void hearth_widen_halves(float* out, const uint16_t* in, size_t count) {
     widen_avx2(out, in, count);
     return;
   }
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON) {
+    widen_neon(out, in, count);
+    return;
+  }
 #endif
   widen_scalar(out, in, count);
 }
@@ -104,6 +133,11 @@ void hearth_narrow_to_halves(uint16_t* out, const float* in, size_t count) {
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) {
     narrow_avx2(out, in, count);
+    return;
+  }
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON) {
+    narrow_neon(out, in, count);
     return;
   }
 #endif

@@ -67,13 +67,22 @@ HEARTH_INLINE lanes mask_scores(lanes scores, size_t from, size_t visible) {
   return number < (int32_t)visible ? scores : (lanes)(-INFINITY);
 }
 
-/// A page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart): floats, or halves where
-/// hearth_tile_reads_halves.
+/// A page's keys [width, PAGE] and values (rows of `padded`, `value_row` apart): floats, or halves or bytes where
+/// hearth_tile_reads_packed.
 typedef struct {
   const float *keys, *values;
   const uint16_t *key_halves, *value_halves;
+  const int8_t *key_bytes, *value_bytes;
+  const void *next_keys, *next_values;  ///< of the next page, or of this one again
   size_t value_row;
+  /// What each key and each value is still to be multiplied by, [PAGE]; NULL when by nothing.
+  const float *key_scales, *value_scales;
 } page_view;
+
+/// Sixteen numbers times theirs of `scales` from `at` on.
+HEARTH_INLINE lanes scaled(lanes x, const float* scales, size_t at) {
+  return scales == NULL ? x : x * lanes_load(scales + at);
+}
 
 /// Takes a page into account for rows `first_row`... Row r sees `visible[r]` of it, at least one.
 HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, page_view page,
@@ -82,14 +91,17 @@ HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, page_vi
   hearth_tile_multiply(&(hearth_tile_product){
       .rows = tile->rows - first_row, .columns = PAGE, .depth = tile->width,
       .a = tile->q + first_row * padded, .a_row = padded, .a_step = 1,
-      .b = page.keys, .halves = page.key_halves, .b_row = PAGE,
+      .b = page.keys, .halves = page.key_halves, .bytes = page.key_bytes, .ahead = page.next_keys,
+      .b_row = PAGE,
       .c = tile->scores + first_row * PAGE, .c_row = PAGE});
   size_t seen = 0;
   for (size_t row = first_row; row < tile->rows; row++) {
     float* scores = tile->scores + row * PAGE;
     if (visible[row] > seen) seen = visible[row];
-    lanes low = mask_scores(lanes_load(scores), 0, visible[row]);
-    lanes high = mask_scores(lanes_load(scores + LANE_COUNT), LANE_COUNT, visible[row]);
+    lanes low = scaled(lanes_load(scores), page.key_scales, 0);
+    lanes high = scaled(lanes_load(scores + LANE_COUNT), page.key_scales, LANE_COUNT);
+    low = mask_scores(low, 0, visible[row]);
+    high = mask_scores(high, LANE_COUNT, visible[row]);
     float largest = lanes_largest(lanes_max(low, high));
     if (!(tile->largest[row] >= largest)) {
       // What was added so far was measured against a smaller score.
@@ -103,13 +115,14 @@ HEARTH_INLINE void query_tile_attend(query_tile* tile, size_t first_row, page_vi
     low = lanes_exp(low - tile->largest[row]);
     high = lanes_exp(high - tile->largest[row]);
     tile->sum[row] += lanes_sum(low + high);
-    lanes_store(scores, low);
-    lanes_store(scores + LANE_COUNT, high);
+    lanes_store(scores, scaled(low, page.value_scales, 0));
+    lanes_store(scores + LANE_COUNT, scaled(high, page.value_scales, LANE_COUNT));
   }
   hearth_tile_multiply(&(hearth_tile_product){
       .rows = tile->rows - first_row, .columns = padded, .depth = seen,
       .a = tile->scores + first_row * PAGE, .a_row = PAGE, .a_step = 1,
-      .b = page.values, .halves = page.value_halves, .b_row = page.value_row,
+      .b = page.values, .halves = page.value_halves, .bytes = page.value_bytes,
+      .ahead = page.next_values, .b_row = page.value_row,
       .c = tile->y + first_row * padded, .c_row = padded, .keep = true});
 }
 

@@ -13,7 +13,11 @@ typedef struct {
   const float* a;               ///< a[i, k] at a[i * a_row + k * a_step]
   size_t a_row, a_step;
   const float* b;          ///< rows of at least `columns`, b_row apart
-  const uint16_t* halves;  ///< instead of `b`, where hearth_tile_reads_halves: numbers in f16
+  const uint16_t* halves;  ///< instead of `b`, where hearth_tile_reads_packed: numbers in f16
+  const int8_t* bytes;     ///< likewise: small integers
+  /// With halves or bytes: what is multiplied by next, of the same shape, which the processor does not see coming; or `halves` or
+  /// `bytes` again.
+  const void* ahead;
   size_t b_row;
   float* c;  ///< likewise, c_row apart
   size_t c_row;
@@ -22,7 +26,10 @@ typedef struct {
 
 void hearth_tile_multiply(const hearth_tile_product* product);
 
-/// Whether halves are better read as they are than widened first: this CPU can, and few rows share them.
-bool hearth_tile_reads_halves(size_t rows);
+/// What b consists of.
+typedef enum { HEARTH_TILE_FLOATS, HEARTH_TILE_HALVES, HEARTH_TILE_BYTES } hearth_tile_elements;
+
+/// Whether halves and bytes are better read as they are than widened first: this CPU can, and few rows share them.
+bool hearth_tile_reads_packed(size_t rows);
 
 #endif

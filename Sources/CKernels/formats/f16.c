@@ -3,6 +3,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 static void dequantize_plain(float* out, const uint8_t* blocks, size_t count) {
@@ -39,12 +41,26 @@ HEARTH_AVX2 static size_t quantize_avx2(uint8_t* blocks, const float* values, si
   }
   return i;
 }
+#elif defined(__aarch64__)
+static size_t dequantize_neon(float* out, const uint8_t* blocks, size_t count) {
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) vst1q_f32(out + i, vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(blocks + 2 * i))));
+  return i;
+}
+
+static size_t quantize_neon(uint8_t* blocks, const float* values, size_t count) {
+  size_t i = 0;
+  for (; i + 4 <= count; i += 4) vst1_u8(blocks + 2 * i, vreinterpret_u8_f16(vcvt_f16_f32(vld1q_f32(values + i))));
+  return i;
+}
 #endif
 
 static void dequantize(float* out, const void* blocks, size_t count) {
   size_t done = 0;
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) done = dequantize_avx2(out, blocks, count);
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON) done = dequantize_neon(out, blocks, count);
 #endif
   if (done < count) dequantize_plain(out + done, (const uint8_t*)blocks + 2 * done, count - done);
 }
@@ -53,6 +69,8 @@ static void quantize(void* blocks, const float* values, size_t count) {
   size_t done = 0;
 #if defined(__x86_64__)
   if (hearth_isa_current() >= HEARTH_ISA_AVX2) done = quantize_avx2(blocks, values, count);
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON) done = quantize_neon(blocks, values, count);
 #endif
   if (done < count) quantize_plain((uint8_t*)blocks + 2 * done, values + done, count - done);
 }

@@ -19,7 +19,7 @@ HEARTH_BODY int scale_at(const block* b, int s) {
 }
 
 /// The levels of elements 32 part ..< 32 part + 32.
-HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+HEARTH_BODY void unpack(uint8_t q[restrict 32], const block* b, int part) {
   const uint8_t* qs = b->qs + 16 * part;
   for (int i = 0; i < 16; i++) q[i] = qs[i] & 15;
   for (int i = 0; i < 16; i++) q[i + 16] = qs[i] >> 4;
@@ -60,7 +60,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
 }
 
 /// The level + 128, minimum = −128 scale; exact.
-static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+static void unpack_group(uint8_t q[restrict 32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);

@@ -10,7 +10,7 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 18, "Q4_0 block");
 
-HEARTH_BODY void unpack(uint8_t q[32], const block* b) {
+HEARTH_BODY void unpack(uint8_t q[restrict 32], const block* b) {
   for (int i = 0; i < 16; i++) q[i] = b->qs[i] & 15;
   for (int i = 0; i < 16; i++) q[i + 16] = b->qs[i] >> 4;
 }
@@ -39,7 +39,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
 }
 
 /// minimum = −8 d; exact.
-static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+static void unpack_group(uint8_t q[restrict 32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g;
   unpack(q, b);

@@ -12,7 +12,7 @@ typedef struct HEARTH_PACKED {
 } block;
 _Static_assert(sizeof(block) == 24, "Q5_1 block");
 
-HEARTH_BODY void unpack(uint8_t q[32], const block* b) {
+HEARTH_BODY void unpack(uint8_t q[restrict 32], const block* b) {
   uint32_t high = b->qh;
   for (int i = 0; i < 16; i++) {
     q[i] = (uint8_t)((b->qs[i] & 15) | (high >> i & 1) << 4);
@@ -48,7 +48,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
   }
 }
 
-static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+static void unpack_group(uint8_t q[restrict 32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g;
   unpack(q, b);

@@ -13,7 +13,7 @@ typedef struct HEARTH_PACKED {
 _Static_assert(sizeof(block) == 210, "Q6_K block");
 
 /// The levels of elements 32 part ..< 32 part + 32.
-HEARTH_BODY void unpack(uint8_t q[32], const block* b, int part) {
+HEARTH_BODY void unpack(uint8_t q[restrict 32], const block* b, int part) {
   const uint8_t* low = b->ql + part / 4 * 64 + part % 2 * 32;
   const uint8_t* high = b->qh + part / 4 * 32;
   for (int i = 0; i < 32; i++)
@@ -56,7 +56,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
 }
 
 /// minimum = −32 scale; exact.
-static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+static void unpack_group(uint8_t q[restrict 32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g / 8;
   int part = (int)(g % 8);

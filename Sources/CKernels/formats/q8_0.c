@@ -50,7 +50,7 @@ static void quantize(void* blocks, const float* values, size_t count) {
 }
 
 /// The level + 128, minimum = −128 d; exact.
-static void unpack_group(uint8_t q[32], float scale[2], float minimum[2], const void* row,
+static void unpack_group(uint8_t q[restrict 32], float scale[2], float minimum[2], const void* row,
                          size_t g) {
   const block* b = (const block*)row + g;
   for (int i = 0; i < 32; i++) q[i] = (uint8_t)(b->qs[i] + 128);

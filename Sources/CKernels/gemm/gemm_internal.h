@@ -13,15 +13,27 @@ typedef struct {
   size_t lda, ldb, ldc;
 } hearth_product;
 
-/// Height and width of the tile of C that the AVX2 kernel keeps in registers.
-enum { HEARTH_TILE_ROWS = 6, HEARTH_TILE_COLUMNS = 16 };
+/// Height and width of the tile of C that the AVX2 and NEON kernels keep in registers, and the blocks around it (blocked.h).
+enum {
+  HEARTH_TILE_ROWS = 6,
+  HEARTH_TILE_COLUMNS = 16,
+  HEARTH_BLOCK_DEPTH = 320,     ///< most steps of k in a block
+  HEARTH_BLOCK_ROWS = 192,      ///< most rows of a block of A
+  HEARTH_STRIP_COLUMNS = 1536,  ///< columns of B packed at once when several blocks of A use them
+  HEARTH_PACKING_SLACK = 8,     ///< floats that are written or read past a packed tile
+};
+
+/// Floats of working memory, 64-byte aligned, that the kernels need.
+enum {
+  HEARTH_WORKSPACE_FLOATS = HEARTH_BLOCK_DEPTH * HEARTH_BLOCK_ROWS + HEARTH_PACKING_SLACK +
+                            HEARTH_BLOCK_DEPTH * HEARTH_STRIP_COLUMNS
+};
 
 /// The plain twin: three loops, one fma each.
 void hearth_product_scalar(const hearth_product* product);
 
-/// Bytes of working memory that `hearth_product_avx2` needs, 64-byte aligned.
-size_t hearth_product_avx2_bytes(void);
 void hearth_product_avx2(const hearth_product* product, void* workspace);
+void hearth_product_neon(const hearth_product* product, void* workspace);
 
 /// This thread's working memory, kept until the thread ends. NULL when there is none to be had.
 void* hearth_product_workspace(void);

@@ -16,7 +16,7 @@ void* hearth_product_workspace(void) {
   if (key_error != 0) return NULL;
   void* memory = pthread_getspecific(key);
   if (memory != NULL) return memory;
-  size_t bytes = (hearth_product_avx2_bytes() + 63) / 64 * 64;
+  size_t bytes = (HEARTH_WORKSPACE_FLOATS * sizeof(float) + 63) / 64 * 64;
   memory = aligned_alloc(64, bytes);
   if (memory != NULL && pthread_setspecific(key, memory) != 0) {
     free(memory);

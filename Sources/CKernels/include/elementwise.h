@@ -94,6 +94,9 @@ void hearth_exponentials(hearth_pool* pool, float* y, const float* x, float shif
 /// logits become log softmax(logits), row by row.
 void hearth_log_softmax(hearth_pool* pool, float* logits, size_t rows, size_t vocabulary);
 
+/// The first place of the largest of x, which goes to `largest`; `count` when there is none or one is NaN or +infinity.
+size_t hearth_largest(const float* x, size_t count, float* largest);
+
 /// Sum of squares of x, in tiles of fixed size added in order, double precision.
 double hearth_sum_of_squares(hearth_pool* pool, const float* x, size_t count);
 

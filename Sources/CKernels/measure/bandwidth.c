@@ -2,11 +2,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "../include/measure.h"
 
-enum { LINE = 64, PREFETCH = 4096 };
+enum { LINE = 64, PREFETCH = 640, HUGE_PAGE = 2 << 20 };
 
 typedef struct {
   const uint8_t* bytes;
@@ -47,10 +48,14 @@ static void write_share(void* context, int index, int count) {
 }
 
 double hearth_read_bandwidth(hearth_pool* pool, size_t bytes, int rounds) {
-  bytes = bytes / 4096 * 4096;
+  bytes = bytes / HUGE_PAGE * HUGE_PAGE;
   if (bytes == 0) return 0;
-  uint8_t* memory = aligned_alloc(4096, bytes);
+  uint8_t* memory = aligned_alloc(HUGE_PAGE, bytes);
   if (memory == NULL) return 0;
+#ifdef MADV_HUGEPAGE
+  // As weights are held; in small pages this would measure the address cache.
+  (void)madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
   reading r = {memory, bytes};
   // Pages that were never written all are the one page of zeros.
   hearth_pool_run(pool, write_share, &r);

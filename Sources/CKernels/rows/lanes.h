@@ -11,7 +11,7 @@
 // Sixteen floats side by side, and one text for every instruction set.
 //
 // A kernel is written once, as an inlined body over `lanes`, and compiled for the baseline, for AVX2
-// with FMA and for AVX-512 (HEARTH_KERNEL). Each lane operation is one IEEE operation per element and
+// with FMA and for AVX-512 (HEARTH_KERNEL); AArch64's baseline is NEON. Each lane operation is one IEEE operation per element and
 // contraction is off, so the twins agree bit for bit: on the baseline a fused multiply-add is the C
 // library's correctly rounded fmaf, with the others it is one instruction. Reductions over a row keep
 // sixteen partial results, element i going to number i mod 16 in order of i, and add them in one
@@ -51,9 +51,24 @@ typedef int32_t integer_lanes __attribute__((ext_vector_type(LANE_COUNT)));
   static void name(void* context, int index, int count) {                        \
     switch (hearth_isa_current()) {                                              \
       case HEARTH_ISA_AVX512: name##_avx512(context, index, count); break;       \
+      case HEARTH_ISA_AVXVNNI:                                                   \
       case HEARTH_ISA_AVX2: name##_avx2(context, index, count); break;           \
       default: name##_scalar(context, index, count);                             \
     }                                                                            \
+  }
+#elif defined(__aarch64__)
+/// Every AArch64 has NEON and fused multiply-adds, so the baseline is all there is to compile for. Where bodies differ for the sake
+/// of registers, NEON takes AVX2's: its 32 registers of four hold as much as 16 of eight.
+#define HEARTH_KERNEL(name)                               \
+  static void name(void* context, int index, int count) { \
+    name##_body(context, index, count);                   \
+  }
+#define HEARTH_KERNEL_OF(name, scalar, avx2, avx512)      \
+  static void name(void* context, int index, int count) { \
+    if (hearth_isa_current() >= HEARTH_ISA_NEON)          \
+      avx2(context, index, count);                        \
+    else                                                  \
+      scalar(context, index, count);                      \
   }
 #else
 #define HEARTH_KERNEL(name) HEARTH_KERNEL_OF(name, name##_body, name##_body, name##_body)

@@ -7,6 +7,8 @@ internal import Foundation
 public struct Dataset: Sendable, Equatable {
   /// The examples, file by file, line by line.
   public var examples: [Example]
+  /// The shapes that the files have, in the order of their first appearance.
+  public private(set) var shapes: [DatasetShape] = []
 
   /// A data set of `examples`.
   public init(_ examples: [Example]) { self.examples = examples }
@@ -19,6 +21,7 @@ public struct Dataset: Sendable, Equatable {
     for file in files {
       var reader = try DatasetReader(file: file, limits: limits)
       while let example = try reader.next() { examples.append(example) }
+      if let shape = reader.shape, !shapes.contains(shape) { shapes.append(shape) }
     }
   }
 

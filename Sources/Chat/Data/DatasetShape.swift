@@ -10,6 +10,8 @@ public enum DatasetShape: String, Sendable, CaseIterable {
   case inputOutput
   /// `{"prompt", "completion"}`.
   case promptCompletion
+  /// `{"prompt", "chosen", "rejected"}`: a preference. The prompt may also be a list of messages.
+  case preference
   /// `{"text"}`.
   case text
 
@@ -21,6 +23,7 @@ public enum DatasetShape: String, Sendable, CaseIterable {
     case .instruction: #"{"instruction", "output"}"#
     case .inputOutput: #"{"input", "output"}"#
     case .promptCompletion: #"{"prompt", "completion"}"#
+    case .preference: #"{"prompt", "chosen", "rejected"}"#
     case .text: #"{"text"}"#
     }
   }
@@ -33,6 +36,7 @@ public enum DatasetShape: String, Sendable, CaseIterable {
     case .instruction: ["instruction", "output"]
     case .inputOutput: ["input", "output"]
     case .promptCompletion: ["prompt", "completion"]
+    case .preference: ["prompt", "chosen", "rejected"]
     case .text: ["text"]
     }
   }
@@ -107,10 +111,39 @@ struct ExampleParser {
         Turn(.user, try text(element, "prompt")),
         Turn(.assistant, try text(element, "completion")),
       ]
+    case .preference:
+      turns = try prompt(element) + [Turn(.assistant, try text(element, "chosen"))]
     }
     let conversation = try withSystemPrompt(turns, element)
     try check(conversation)
-    return Example(.conversation(conversation), file: file, line: line)
+    return Example(
+      .conversation(conversation), rejected: shape == .preference ? try rejected(element) : nil, file: file, line: line)
+  }
+
+  /// A question, or the messages up to the answer.
+  private func prompt(_ element: JSONElement) throws(DatasetError) -> [Turn] {
+    guard case .array? = element["prompt"] else { return [Turn(.user, try text(element, "prompt"))] }
+    let turns = try self.turns(element, list: "prompt", role: "role", content: "content")
+    guard turns.last?.role != .assistant else {
+      throw problem(
+        .unsupportedKey, "a \"prompt\" that leaves the answer open", "an assistant turn at its end",
+        "end it with what is answered")
+    }
+    return turns
+  }
+
+  /// The answer that is not wanted.
+  private func rejected(_ element: JSONElement) throws(DatasetError) -> String {
+    let rejected = try text(element, "rejected")
+    guard !Self.isBlank(rejected) else {
+      throw problem(.emptyAnswer, "an answer in \"rejected\"", "an empty one", "fill it in or remove the line")
+    }
+    guard rejected != (try text(element, "chosen")) else {
+      throw problem(
+        .emptyAnswer, "two different answers", "the same in \"chosen\" and \"rejected\"",
+        "remove the line: it prefers nothing")
+    }
+    return rejected
   }
 
   /// A `"system"` key beside the others opens the conversation; ignoring it would train on another prompt than was written.

@@ -26,6 +26,16 @@ public struct DatasetStatistics: Sendable, Equatable {
   public var duplicateGroupCount = 0
   /// Held-out examples that the training data gives away.
   public var leaks: [Leak] = []
+  /// How the files' examples are written, in the order of their first appearance.
+  public var shapes: [DatasetShape] = []
+  /// Examples among them that were mixed in against forgetting.
+  public var replayCount = 0
+  /// Answers to be learned.
+  public private(set) var answerCount = 0
+  /// Those of them that are learned through a token at which generation stops.
+  public private(set) var stoppedAnswerCount = 0
+  /// The tokens that answers end with, by how many do.
+  public private(set) var stopTokens: [Int32: Int] = [:]
   /// How often each kind of warning came up, and the first of its kind.
   public private(set) var warnings: [(count: Int, first: ExampleWarning)] = []
 
@@ -33,14 +43,31 @@ public struct DatasetStatistics: Sendable, Equatable {
   public init() {}
 
   /// Counts one example in.
-  public mutating func add(_ outcome: TokenizedOutcome) {
+  ///
+  /// - Parameter stops: Tokens at which generation stops.
+  public mutating func add(_ outcome: TokenizedOutcome, stops: Set<Int32> = []) {
     exampleCount += 1
     lengths.append(outcome.fullLength)
+    if outcome.example == nil { droppedCount += 1 }
+    addTokens(of: outcome, stops: stops)
+  }
+
+  /// Counts in the rejected answer beside an example that was counted: its tokens and warnings, no further example.
+  public mutating func addRejected(_ outcome: TokenizedOutcome, stops: Set<Int32> = []) {
+    addTokens(of: outcome, stops: stops)
+  }
+
+  private mutating func addTokens(of outcome: TokenizedOutcome, stops: Set<Int32>) {
     if let example = outcome.example {
       tokenCount += example.ids.count
       supervisedCount += example.supervisedCount
-    } else {
-      droppedCount += 1
+      for answer in example.answers {
+        answerCount += 1
+        let last = example.ids[answer.range.upperBound - 1]
+        guard stops.contains(last), example.supervised[answer.range.upperBound - 1] else { continue }
+        stoppedAnswerCount += 1
+        stopTokens[last, default: 0] += 1
+      }
     }
     for warning in outcome.warnings {
       if case .truncated(_, let lost) = warning.kind {
@@ -76,7 +103,8 @@ public struct DatasetStatistics: Sendable, Equatable {
     a.lengths == b.lengths && a.droppedCount == b.droppedCount
       && a.truncatedCount == b.truncatedCount && a.tokenCount == b.tokenCount
       && a.supervisedCount == b.supervisedCount && a.lostSupervisedCount == b.lostSupervisedCount
-      && a.duplicateGroupCount == b.duplicateGroupCount && a.leaks == b.leaks
+      && a.duplicateGroupCount == b.duplicateGroupCount && a.leaks == b.leaks && a.shapes == b.shapes
+      && a.replayCount == b.replayCount && a.answerCount == b.answerCount && a.stopTokens == b.stopTokens
       && a.warnings.elementsEqual(b.warnings) { $0.count == $1.count && $0.first == $1.first }
   }
 }

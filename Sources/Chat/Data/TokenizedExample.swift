@@ -79,6 +79,15 @@ public struct TokenizedExample: Sendable, Equatable {
 
   /// How many tokens count.
   public var supervisedCount: Int { supervised.count { $0 } }
+
+  /// The same with only the last answer counting; nil when nothing of it is left.
+  var countingLastAnswerOnly: TokenizedExample? {
+    guard let answer = answers.last else { return nil }
+    let example = TokenizedExample(
+      ids: ids, supervised: supervised.indices.map { supervised[$0] && answer.range.contains($0) }, answers: [answer],
+      file: file, line: line)
+    return example.supervisedCount > 0 ? example : nil
+  }
 }
 
 /// What became of one example.

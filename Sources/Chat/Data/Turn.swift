@@ -29,14 +29,17 @@ public struct Example: Sendable, Equatable {
 
   /// What the example holds.
   public let content: Content
+  /// Of preferences, the answer that is not wanted; the conversation ends with the one that is.
+  public let rejected: String?
   /// The data file, as the user named it.
   public let file: String
   /// The line the example starts on, counted from 1.
   public let line: Int
 
   /// An example read from `line` of `file`.
-  public init(_ content: Content, file: String, line: Int) {
+  public init(_ content: Content, rejected: String? = nil, file: String, line: Int) {
     self.content = content
+    self.rejected = rejected
     self.file = file
     self.line = line
   }
@@ -60,6 +63,12 @@ public struct Example: Sendable, Equatable {
     case .text(let text): [text]
     case .conversation(let turns): turns.filter { $0.role == .assistant }.map(\.content)
     }
+  }
+
+  /// The conversation with the rejected answer in place of the chosen one; nil when there is none.
+  public var withRejectedAnswer: Example? {
+    guard let rejected, case .conversation(let turns) = content else { return nil }
+    return Example(.conversation(turns.dropLast() + [Turn(.assistant, rejected)]), file: file, line: line)
   }
 
   /// `file:line`.

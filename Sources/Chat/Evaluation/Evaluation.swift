@@ -24,6 +24,8 @@ public struct Evaluation: Encodable, Sendable {
   public let token_f1: Double?
   /// Share of generated answers that state the example's key fact, where examples have one.
   public let key_fact: Double?
+  /// On general texts and questions; nil when not asked for.
+  public var probe: GeneralProbe.Score?
 
   /// A generated answer to a held-out question.
   struct Answered: Sendable {
@@ -41,17 +43,20 @@ public struct Evaluator {
   private let examples: [Example]
   private let keys: [KeyFact?]
   private let generates: Bool
+  private let probes: Bool
   private let maximumTokenCount: Int
 
   /// - Parameters:
   ///   - files: JSONL or JSON lists of held-out examples; a `"key"` beside the messages lists spellings of the fact that an answer must state.
   ///   - generates: Whether to let the model answer, beside measuring the loss.
+  ///   - probes: Whether to measure on general texts and questions too.
   /// - Throws: `DatasetError` naming file and line.
-  public init(files: [String], generates: Bool, maximumTokenCount: Int = 64) throws {
+  public init(files: [String], generates: Bool, probes: Bool = false, maximumTokenCount: Int = 64) throws {
     examples = try Dataset(files: files).examples
     guard !examples.isEmpty else { throw RunError("\(files.joined(separator: ", ")): hold no example") }
     keys = try KeyFactReader(files).facts(of: examples)
     self.generates = generates
+    self.probes = probes
     self.maximumTokenCount = maximumTokenCount
   }
 
@@ -80,8 +85,8 @@ public struct Evaluator {
     }
     let losses = HeldOutLoss(tokenized).measure(model.engine, adapter: model.adapter, precision: precision)
     let answers = generates ? try answer(model) : []
-    let bytes = tokenized.reduce(0) { sum, example in
-      sum + zip(example.ids, example.supervised).reduce(0) { $0 + ($1.1 ? model.tokenizer.bytes(of: $1.0).count : 0) }
+    let bytes = tokenized.map { example in
+      zip(example.ids, example.supervised).reduce(0) { $0 + ($1.1 ? model.tokenizer.bytes(of: $1.0).count : 0) }
     }
     let judged = answers.compactMap(\.isRight)
     func mean(_ values: [Double]) -> Double? {
@@ -89,12 +94,17 @@ public struct Evaluator {
     }
     let evaluation = Evaluation(
       model: model.name, loss: losses.perToken, perplexity: exp(losses.perToken),
-      bits_per_byte: losses.sums.reduce(0, +) / log(2) / Double(max(1, bytes)),
+      bits_per_byte: losses.sums.reduce(0, +) / log(2) / Double(max(1, bytes.reduce(0, +))),
       supervised_tokens: losses.counts.reduce(0, +), examples: tokenized.count,
       truncated_examples: statistics.truncatedCount > 0 ? statistics.truncatedCount : nil,
       exact_match: mean(answers.map(\.exactMatch)), token_f1: mean(answers.map(\.tokenF1)),
-      key_fact: mean(judged.map { $0 ? 1 : 0 }))
-    return (evaluation, EvaluationDetail(losses: losses, answers: answers))
+      key_fact: mean(judged.map { $0 ? 1 : 0 }),
+      probe: probes ? GeneralProbe().measure(model, precision: precision) : nil)
+    return (
+      evaluation,
+      EvaluationDetail(
+        losses: losses, answers: answers, bytes: bytes, places: tokenized.map { "\($0.file):\($0.line)" })
+    )
   }
 
   /// Greedy answers to the last question of each conversation, sixteen together.
@@ -129,6 +139,10 @@ public struct Evaluator {
 public struct EvaluationDetail: Sendable {
   let losses: HeldOutLoss.Measurement
   let answers: [Evaluation.Answered]
+  /// Of each example's supervised tokens.
+  var bytes: [Int] = []
+  /// Where each example stands, `file:line`.
+  var places: [String] = []
 
   /// Questions with the answers given.
   public var samples: [(question: String, answer: String)] { answers.map { ($0.question, $0.answer) } }

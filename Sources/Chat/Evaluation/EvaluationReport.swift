@@ -27,6 +27,15 @@ extension EvaluationComparison {
     add("Key fact right", "the answer states the fact in one of its spellings", evaluation.key_fact, against?.key_fact)
     add("Exact match", "after SQuAD's normalisation", evaluation.exact_match, against?.exact_match)
     add("Token F1", "words shared with the reference", evaluation.token_f1, against?.token_f1)
+    if let probe = evaluation.probe {
+      report.comparisons.append(
+        .init(
+          name: "General text", explanation: "bits per byte of texts that were not taught",
+          base: against?.probe?.bits_per_byte,
+          tuned: probe.bits_per_byte, lowerIsBetter: true))
+    }
+    add(
+      "General questions", "of common knowledge, four choices", evaluation.probe?.accuracy, against?.probe?.accuracy)
     report.samples = tuned.answers.prefix(24).enumerated().map { index, answered in
       let other = base.flatMap { $0.answers.indices.contains(index) ? $0.answers[index] : nil }
       return .init(

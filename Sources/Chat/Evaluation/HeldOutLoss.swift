@@ -13,7 +13,7 @@ public struct HeldOutLoss: Sendable {
     public var perToken: Double { sums.reduce(0, +) / Double(max(1, counts.reduce(0, +))) }
   }
 
-  private let examples: [TokenizedExample]
+  let examples: [TokenizedExample]
 
   /// The loss on `examples`, in their order.
   public init(_ examples: [TokenizedExample]) { self.examples = examples }

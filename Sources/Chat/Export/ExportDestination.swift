@@ -79,16 +79,37 @@ struct ExportDestination {
     return free
   }
 
+  /// A hidden name beside the place.
+  private func hidden(_ ending: String) -> String {
+    let url = URL(filePath: path)
+    let mark = "\(ProcessInfo.processInfo.processIdentifier).\(UInt32.random(in: 0 ... .max))"
+    return url.deletingLastPathComponent().appending(path: ".\(url.lastPathComponent.prefix(40)).\(mark)\(ending)").path
+  }
+
+  /// Writes a file under a hidden name beside its place, then puts it there.
+  ///
+  /// - Parameters:
+  ///   - ending: Of the hidden name.
+  ///   - body: Writes the file it is given the path of, and may look at it before it counts.
+  func writeFile(named ending: String, _ body: (_ file: String) throws -> Void) throws {
+    let draft = hidden(ending)
+    do {
+      try body(draft)
+      try move(draft, to: path)
+    } catch {
+      try? FileManager.default.removeItem(atPath: draft)
+      throw error
+    }
+    try AtomicFile.flushFolder(URL(filePath: path).deletingLastPathComponent().path)
+  }
+
   /// Writes a folder under a hidden name beside its place, then puts it there.
   ///
   /// - Parameter body: Writes everything into the folder it is given.
   func writeFolder(_ body: (_ folder: String) throws -> Void) throws {
     let manager = FileManager.default
-    let url = URL(filePath: path)
-    let parent = url.deletingLastPathComponent()
-    let mark = "\(ProcessInfo.processInfo.processIdentifier).\(UInt32.random(in: 0 ... .max))"
-    let draft = parent.appending(path: ".\(url.lastPathComponent.prefix(40)).\(mark).partial").path
-    let old = parent.appending(path: ".\(url.lastPathComponent.prefix(40)).\(mark).old").path
+    let parent = URL(filePath: path).deletingLastPathComponent()
+    let (draft, old) = (hidden(".partial"), hidden(".old"))
     do {
       try manager.createDirectory(atPath: draft, withIntermediateDirectories: false)
     } catch {

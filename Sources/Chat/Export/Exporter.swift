@@ -16,6 +16,9 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   /// Whether the export is a folder.
   public var isFolder: Bool { self == .peft || self == .safetensors }
 
+  /// Whether it holds the whole model, what was learned merged into it.
+  public var isMerged: Bool { self == .gguf || self == .safetensors }
+
   /// The names of the types it can hold, empty where there is no choice.
   public var types: [String] {
     switch self {
@@ -46,12 +49,14 @@ public struct ExportResult: Encodable, Sendable {
   public let tensors_converted: Int
   /// What the format could not hold, for people.
   public let notes: [String]
+  /// What it kept of what was learned; nil when that was not measured.
+  public let check: ExportCheck?
 }
 
 /// Writes models in the formats of other programs.
 public struct Exporter {
-  private let location: ModelStore.Location
-  private let pool: WorkerPool
+  let location: ModelStore.Location
+  let pool: WorkerPool
 
   public init(_ location: ModelStore.Location, pool: WorkerPool = WorkerPool()) {
     self.location = location
@@ -66,11 +71,12 @@ public struct Exporter {
   ///   - replaces: Whether what is at `output` may be replaced.
   ///   - baseName: What PEFT is to call the base; the repository it comes from, or its path, when nil.
   ///   - errors: Receives what the type cost, for gguf.
+  ///   - check: How to measure what is kept of what was learned, for the merged formats; nil does not measure.
   /// - Throws: `ExportError` when the model, the format and the place do not go together; `CheckpointError`, `TokenizerError` and the like when the
   ///   model cannot be read; `FileError` when the disk is full or refuses. Nothing half-written is left behind.
   public func export(
     _ format: ExportFormat, to output: String, type: StorageType? = nil, replaces: Bool = false,
-    baseName: String? = nil, errors: QuantizationError? = nil
+    baseName: String? = nil, errors: QuantizationError? = nil, check request: ExportCheck.Request? = nil
   ) throws -> ExportResult {
     if let type, !format.types.contains(type.name) {
       throw ExportError(
@@ -82,6 +88,11 @@ public struct Exporter {
     let source = try ExportSource(location, pool: pool)
     let place = try ExportDestination(
       output, isFolder: format.isFolder, replaces: replaces, inputs: source.paths)
+    let before = format.isMerged ? try request.map { try measure(source, $0) } : nil
+    var check: ExportCheck?
+    func examine(_ draft: String) throws {
+      if let before, let request { check = try self.check(draft, for: output, before, request) }
+    }
     var summary: MergedModel.Summary?
     var adapterType = "F32"
     var notes: [String] = []
@@ -98,6 +109,11 @@ public struct Exporter {
       }
     case .ggufAdapter:
       let adapter = try source.requireAdapter(format)
+      guard !adapter.settings.isWeightDecomposed else {
+        throw ExportError(
+          "\(source.name) was trained with DoRA, which llama.cpp's adapter files cannot hold: export the merged model with --format "
+            + "gguf, or the adapter with --format peft")
+      }
       adapterType = type?.name ?? "F32"
       _ = try GGUFAdapter.write(adapter, of: source.base.engine, to: place.path, name: source.name, type: type)
     case .gguf:
@@ -109,19 +125,23 @@ public struct Exporter {
           "GGUF cannot say how the token \($0) treats the text beside it; around it ids may differ from the folder's"
         }
       }
-      summary = try source.merged.writeGGUF(
-        to: place.path, name: source.generalName, tokenizer: text, type: type, errors: errors)
+      try place.writeFile(named: ".gguf") { draft in
+        summary = try source.merged.writeGGUF(
+          to: draft, name: source.generalName, tokenizer: text, type: type, errors: errors)
+        try examine(draft)
+      }
     case .safetensors:
       try place.requireRoom(for: try source.merged.folderByteCount(type))
       try place.writeFolder { folder in
         summary = try writeFolder(source, type, to: folder)
+        try examine(folder)
       }
     }
     let files = place.files
     return ExportResult(
       model: source.name, format: format.rawValue, type: summary?.mostly ?? adapterType, output: place.path,
       files: files, size_bytes: files.reduce(0) { $0 + $1.bytes }, tensors_copied: summary?.copied ?? 0,
-      tensors_converted: summary?.converted ?? 2 * (source.adapter?.mapCount ?? 0), notes: notes)
+      tensors_converted: summary?.converted ?? 2 * (source.adapter?.mapCount ?? 0), notes: notes, check: check)
   }
 
   private func writeFolder(

@@ -27,6 +27,8 @@ public struct Quantization {
     public let perplexity_before: Double?
     public let perplexity: Double?
     public let tokens: Int?
+    /// What a fine-tuned model kept of what was learned; nil when that was not measured.
+    public let check: ExportCheck?
   }
 
   private let location: ModelStore.Location
@@ -44,13 +46,15 @@ public struct Quantization {
   /// - Parameters:
   ///   - measures: Whether to compare perplexities too, which loads both models in turn.
   ///   - replaces: Whether what is at `output` may be replaced.
+  ///   - check: How to measure what is kept of what was learned; nil does not measure.
   /// - Throws: As `Exporter.export`.
   public func run(
-    _ type: StorageType, to output: String, measures: Bool = true, replaces: Bool = false
+    _ type: StorageType, to output: String, measures: Bool = true, replaces: Bool = false,
+    check: ExportCheck.Request? = nil
   ) throws -> Report {
     let errors = QuantizationError()
     let result = try Exporter(location, pool: pool).export(
-      .gguf, to: output, type: type, replaces: replaces, errors: errors)
+      .gguf, to: output, type: type, replaces: replaces, errors: errors, check: check)
     let before = measures ? try score(location.path) : nil
     let after = measures ? try score(result.output) : nil
     return Report(
@@ -61,7 +65,7 @@ public struct Quantization {
           tensor: $0.name, types: $0.sum.types, relative_rms_error: $0.sum.relative, parameters: $0.sum.count)
       },
       relative_rms_error: errors.overall.relative, perplexity_before: before?.perplexity,
-      perplexity: after?.perplexity, tokens: after?.ids.count)
+      perplexity: after?.perplexity, tokens: after?.ids.count, check: result.check)
   }
 
   private func sizeBefore() throws -> Int {

@@ -1,4 +1,4 @@
-internal import Engine
+public import Engine
 internal import Foundation
 internal import Tokenizers
 
@@ -9,18 +9,22 @@ internal import Tokenizers
 public final class FineTuning {
   /// Every decision of the run.
   public let recipe: FineTuningRecipe
-  private let folder: RunFolder
+  let folder: RunFolder
   private let lock: FileLock
-  private let base: ChatModel
-  private let basePath: String
+  let base: ChatModel
+  let basePath: String
   /// Fingerprint of the base's weights.
-  private let baseWeights: String
+  let baseWeights: String
   private let logFolder: String?
-  private let data: TrainingData
-  private let plan: TrainingPlan
-  private let trainer: Trainer
-  private let schedule: LearningRateSchedule
-  private var progress = RunFolder.Progress()
+  let data: TrainingData
+  let plan: TrainingPlan
+  let trainer: Trainer
+  let schedule: LearningRateSchedule
+  var progress = RunFolder.Progress()
+  /// What the model gave both answers of each pair before the run; nil unless preferences are learned.
+  private(set) var references: PreferenceReferences?
+  /// Who else works on this run; this process is the first of them.
+  let group: (any TrainingGroup)?
   private let resumes: Bool
   /// Whether a process has worked in the folder before.
   private let isLater: Bool
@@ -36,14 +40,17 @@ public final class FineTuning {
   ///   - output: The run folder.
   ///   - resume: Whether to go on with the run in `output`; a run that has no checkpoint yet begins anew.
   ///   - logFolder: For TensorBoard; the run folder when nil.
-  /// - Throws: `RunError`, `DatasetError`, `AdapterError`, `CheckpointError`.
+  ///   - group: Whose first member this process is; the others run a `FineTuningMember`.
+  /// - Throws: `RunError`, `DatasetError`, `AdapterError`, `CheckpointError`, and what the group throws.
   public init(
     _ recipe: FineTuningRecipe, base: ChatModel, basePath: String, output: String, resume: Bool = false,
-    logFolder: String? = nil
+    logFolder: String? = nil, group: (any TrainingGroup)? = nil
   ) throws {
     try recipe.validate()
     let recipe = recipe.pinningDate(for: base)
     self.recipe = recipe
+    self.group = group
+    _ = try group?.share(Array(recipe.yaml().utf8))
     let base = base.rendering(on: recipe.renderingDate)
     self.base = base
     self.basePath = basePath
@@ -58,17 +65,16 @@ public final class FineTuning {
     }
     data = try TrainingData(recipe, for: base)
     plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
-    schedule = LearningRateSchedule(
-      shape: recipe.schedule, peak: recipe.learningRate,
-      warmupSteps: Int((recipe.warmupRatio * Double(plan.stepCount)).rounded(.up)), totalSteps: plan.stepCount)
+    schedule = LearningRateSchedule(recipe, stepCount: plan.stepCount)
+    try group?.requireSame(baseWeights + " " + data.hash)
 
     if !resume { try folder.create() }
     lock = try folder.lock()
-    if resume { folder.removeDrafts() }
+    folder.removeDrafts()
     isLater = resume
     let checkpoint = resume ? try folder.newest() : nil
     resumes = checkpoint != nil
-    trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: checkpoint?.folder)
+    trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: checkpoint?.folder, group: group)
     if let checkpoint {
       guard checkpoint.progress.dataHash == data.hash else {
         throw RunError(
@@ -81,6 +87,7 @@ public final class FineTuning {
       progress.dataHash = data.hash
       try writeRecords()
     }
+    try trainer.agree()
   }
 
   /// - Throws: `RunError` when the run was begun on another base, or on one with another tokenizer or template.
@@ -96,14 +103,14 @@ public final class FineTuning {
     try record.requireBase(base)
   }
 
-  private static func makeTrainer(
-    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?
+  static func makeTrainer(
+    _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)? = nil
   ) throws -> Trainer {
     let settings = Trainer.Settings(
       weightDecay: recipe.weightDecay, maximumGradientNorm: recipe.maxGradientNorm, seed: recipe.seed)
     guard recipe.method == .lora else {
       if let checkpoint { try engine.readParameters(from: checkpoint) }
-      return Trainer(engine, adapter: nil, settings: settings)
+      return Trainer(engine, adapter: nil, settings: settings, group: group)
     }
     let adapter: Adapter
     if let path = checkpoint ?? recipe.adapter {
@@ -111,25 +118,15 @@ public final class FineTuning {
     } else {
       adapter = try engine.makeAdapter(
         Adapter.Settings(
-          rank: recipe.rank, alpha: recipe.alpha, dropout: recipe.dropout, targets: recipe.targets),
+          rank: recipe.rank, alpha: recipe.alpha, dropout: recipe.dropout, targets: recipe.targets,
+          isRankStabilised: recipe.rslora, isWeightDecomposed: recipe.dora),
         seed: recipe.seed)
     }
-    return Trainer(engine, adapter: adapter, settings: settings)
-  }
-
-  /// The recipe and the record that makes the folder a model.
-  private func writeRecords() throws {
-    try AtomicFile.write(try recipe.yaml(), to: folder.file(RunFolder.recipeName))
-    let record = TunedModel(
-      base: URL(filePath: basePath).standardizedFileURL.path, baseName: base.name,
-      method: recipe.method.rawValue, fingerprint: base.fingerprint, weights: baseWeights)
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    try AtomicFile.write(Array(try encoder.encode(record)), to: folder.file(TunedModel.recordName))
+    return Trainer(engine, adapter: adapter, settings: settings, group: group)
   }
 
   /// The model as it is now.
-  private var tuned: ChatModel { base.with(adapter: trainer.adapter) }
+  var tuned: ChatModel { base.with(adapter: trainer.adapter) }
 
   /// Runs to the end, or until interrupted.
   ///
@@ -151,6 +148,7 @@ public final class FineTuning {
       try folder.settle(progress, keep: recipe.keep, isScheduled: isScheduled)
       try report(.resumed(step: progress.step))
     }
+    try measureStart()
 
     var (tokens, training, stoppedEarly) = (0, 0.0, false)
     if !resumes, !data.validation.isEmpty {
@@ -175,22 +173,37 @@ public final class FineTuning {
         try save()
       }
     }
+    try group?.announce(.end)
     if try folder.newest()?.progress.step != progress.step {
       try metrics.flush()
       try board.flush()
       try save()
     }
+    let probe = progress.step == plan.stepCount || stoppedEarly ? try measureForgetting() : nil
+    if let probe { try report(.probe(probe)) }
     let done = FineTuningEvent.Done(
       steps: progress.step, bestStep: progress.bestStep, bestLoss: progress.bestLoss, baseLoss: progress.baseLoss,
       output: folder.path,
       seconds: (ContinuousClock.now - started).seconds,
-      tokensPerSecond: training > 0 ? Double(tokens) / training : 0, peakMemoryBytes: peakMemory(),
+      tokensPerSecond: training > 0 ? Double(tokens) / training : 0, peakMemoryBytes: PeakMemory.bytes,
       stoppedEarly: stoppedEarly)
     try metrics.flush()
     try board.end(isSuccess: true)
-    try RunReport(folder: folder, recipe: recipe, baseName: base.name).write(done, baseLoss: progress.baseLoss)
+    try RunReport(folder: folder, recipe: recipe, baseName: base.name).write(
+      done, baseLoss: progress.baseLoss, probe: probe)
     try report(.done(done))
     return done
+  }
+
+  /// What is measured from later on: the model as it is before the first step.
+  private func measureStart() throws {
+    if recipe.objective == .dpo {
+      let path = folder.file(PreferenceReferences.fileName)
+      if !resumes { try PreferenceReferences(data, base.engine, trainer.adapter).write(to: path) }
+      references = try PreferenceReferences(path, for: data)
+    }
+    _ = try group?.share(references?.json() ?? [])
+    if recipe.probe, !resumes { progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil)) }
   }
 
   private func evaluates(after step: Int) -> Bool {
@@ -199,115 +212,11 @@ public final class FineTuning {
   }
 
   /// Whether a run that nobody interrupts has a checkpoint after this step.
-  private func isScheduled(_ step: Int) -> Bool {
+  func isScheduled(_ step: Int) -> Bool {
     evaluates(after: step) || step == plan.stepCount || recipe.saveEvery.map { step % $0 == 0 } == true
   }
 
   private var hasLostPatience: Bool {
     recipe.patience.map { progress.evaluationsWithoutImprovement >= $0 } ?? false
-  }
-
-  private func step(
-    _ metrics: borrowing MetricsLog, _ board: borrowing TensorBoardWriter, began: ContinuousClock.Instant
-  ) throws -> FineTuningEvent.Step {
-    let rate = schedule.rate(at: progress.step)
-    let chosen = plan.batches(at: progress.step)
-    let result: Trainer.StepResult
-    do {
-      result = try trainer.step(chosen.map { TrainingBatch(data.training, $0) }, learningRate: rate)
-    } catch {
-      let places = chosen.flatMap { $0 }.prefix(8).map { "\(data.training[$0].file):\(data.training[$0].line)" }
-      let cause =
-        base.engine.tensorThatIsNotFinite.map { " The model's tensor \($0) is not finite: its file is damaged." } ?? ""
-      throw RunError("\(error)\(cause) The step's examples: \(places.joined(separator: ", "))")
-    }
-    progress.step += 1
-    let event = FineTuningEvent.Step(
-      step: progress.step, stepCount: plan.stepCount, epoch: plan.epoch(after: progress.step), loss: result.loss,
-      learningRate: rate, gradientNorm: result.gradientNorm, supervisedTokens: result.supervisedTokens,
-      tokensPerSecond: Double(result.tokens) / (ContinuousClock.now - began).seconds)
-    try metrics.append(
-      event: "step", step: event.step,
-      [
-        ("epoch", .number(event.epoch)), ("loss", .number(event.loss)), ("learning_rate", .number(rate)),
-        ("gradient_norm", .number(event.gradientNorm)),
-        ("supervised_tokens", .integer(event.supervisedTokens)),
-      ])
-    try board.scalar("train/loss", event.loss, step: event.step)
-    try board.scalar("train/learning_rate", rate, step: event.step)
-    try board.scalar("train/grad_norm", event.gradientNorm, step: event.step)
-    try board.scalar("train/epoch", event.epoch, step: event.step)
-    try board.scalar("train/tokens_per_second", event.tokensPerSecond, step: event.step)
-    return event
-  }
-
-  private func evaluate(
-    _ metrics: borrowing MetricsLog, _ board: borrowing TensorBoardWriter
-  ) throws -> FineTuningEvent.Evaluation {
-    let losses = HeldOutLoss(data.validation).measure(
-      base.engine, adapter: trainer.adapter, precision: recipe.precision == .serving ? .serving : .reference)
-    let loss = losses.perToken
-    guard loss.isFinite else {
-      let cause = base.engine.tensorThatIsNotFinite.map {
-        "the model's tensor \($0) is not finite: its file is damaged"
-      }
-      throw RunError(
-        "step \(progress.step): the held-out loss is \(loss): \(cause ?? "use a smaller learning rate or a longer warm-up")"
-      )
-    }
-    let isBest = progress.bestLoss.map { loss < $0 } ?? true
-    if progress.step == 0 {
-      progress.baseLoss = loss
-    } else if isBest {
-      progress.bestLoss = loss
-      progress.bestStep = progress.step
-      progress.evaluationsWithoutImprovement = 0
-    } else {
-      progress.evaluationsWithoutImprovement += 1
-    }
-    let samples = try SampleAnswers(data.validationExamples).answer(tuned)
-    try metrics.append(
-      event: "evaluation", step: progress.step,
-      [("loss", .number(loss)), ("perplexity", .number(exp(loss))), ("best", .flag(isBest))])
-    try board.scalar("eval/loss", loss, step: progress.step)
-    try board.scalar("eval/perplexity", exp(loss), step: progress.step)
-    for (index, sample) in samples.enumerated() {
-      try board.text(
-        "samples/\(index)", "**\(sample.question)**\n\n\(sample.answer)", step: progress.step)
-    }
-    return FineTuningEvent.Evaluation(
-      step: progress.step, loss: loss, perplexity: exp(loss), isBest: isBest, samples: samples)
-  }
-
-  private func save() throws {
-    let (trainer, base, baseWeights) = (trainer, base, baseWeights)
-    try folder.save(progress, keep: recipe.keep, isScheduled: isScheduled) { draft in
-      if let adapter = trainer.adapter {
-        try PEFTAdapter.write(
-          adapter, of: base.engine, to: draft, baseName: base.name, metadata: [BaseCheck.metadataKey: baseWeights])
-      } else {
-        try base.engine.writeParameters(to: draft)
-      }
-      try trainer.writeState(to: draft + "/" + RunFolder.momentsName)
-    }
-  }
-
-  private var tensorBoardSettings: [(name: String, value: TensorBoardEvent.SettingValue)] {
-    [
-      ("model", .text(base.name)), ("method", .text(recipe.method.rawValue)),
-      ("learning_rate", .number(recipe.learningRate)), ("schedule", .text(recipe.schedule.rawValue)),
-      ("rank", .number(Double(recipe.rank))), ("alpha", .number(Double(recipe.alpha))),
-      ("dropout", .number(Double(recipe.dropout))), ("batch_size", .number(Double(recipe.batchSize))),
-      ("gradient_accumulation", .number(Double(recipe.gradientAccumulation))),
-      ("epochs", .number(Double(recipe.epochs))), ("weight_decay", .number(Double(recipe.weightDecay))),
-      ("seed", .number(Double(recipe.seed))),
-    ]
-  }
-
-  /// The most memory this process has held, in bytes.
-  private func peakMemory() -> Int {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return usage.ru_maxrss * 1024
   }
 }

@@ -1,3 +1,5 @@
+public import Engine
+
 /// What a run reports as it goes.
 public enum FineTuningEvent: Sendable {
   /// An optimiser step was taken.
@@ -18,20 +20,34 @@ public enum FineTuningEvent: Sendable {
     public let supervisedTokens: Int
     /// Input tokens through the model per second, over this step.
     public let tokensPerSecond: Double
+    /// How the step's preferences stood before it; nil unless preferences are learned.
+    public let preferences: PreferenceFigures?
   }
 
   /// The validation examples were measured.
   public struct Evaluation: Sendable {
     /// Steps taken when it was measured; 0 is the model as the run found it.
     public let step: Int
-    /// Σ −log p over the supervised tokens of all validation examples, divided by their number.
+    /// Σ −log p over the supervised tokens of all validation examples, divided by their number; of preferences their mean loss.
     public let loss: Double
-    /// e to the power of the loss.
-    public let perplexity: Double
+    /// e to the power of the loss; nil when preferences are learned.
+    public let perplexity: Double?
     /// Whether no earlier evaluation was better.
     public let isBest: Bool
     /// Answers of the model as it is now: question and answer.
     public let samples: [(question: String, answer: String)]
+    /// How the held-out preferences stand; nil unless preferences are learned.
+    public let preferences: PreferenceFigures?
+  }
+
+  /// What the base and the run's model can do beside what was taught.
+  public struct Probe: Sendable, Codable {
+    /// The base, without any adapter.
+    public let base: GeneralProbe.Score
+    /// The best checkpoint.
+    public let tuned: GeneralProbe.Score
+    /// What was lost beyond the bounds, in sentences.
+    public var warnings: [String] { GeneralProbe.warnings(base: base, tuned: tuned) }
   }
 
   /// The run is over.
@@ -67,5 +83,7 @@ public enum FineTuningEvent: Sendable {
   case resumed(step: Int)
   case step(Step)
   case evaluation(Evaluation)
+  /// The run is complete, and was measured against forgetting.
+  case probe(Probe)
   case done(Done)
 }

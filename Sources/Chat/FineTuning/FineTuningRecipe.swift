@@ -15,6 +15,14 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case full
   }
 
+  /// What is minimised.
+  public enum Objective: String, Codable, Sendable, CaseIterable {
+    /// Supervised fine-tuning: the loss of the tokens that count.
+    case sft
+    /// Direct preference optimisation: chosen answers gain on rejected ones.
+    case dpo
+  }
+
   /// The order of examples within an epoch.
   public enum Order: String, Codable, Sendable, CaseIterable {
     case shuffled, given
@@ -38,12 +46,24 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   public var validation: [String] = []
   /// Held out of `data` when there is no validation file; 0 holds out nothing.
   public var validationFraction = 0.1
+  /// Share of the examples trained on that is taken from `replay`.
+  public var replayFraction = 0.1
+  /// JSONL files of ordinary conversations to mix in, against forgetting.
+  public var replay: [String] = []
+  /// What is minimised.
+  public var objective = Objective.sft
+  /// Of DPO: how firmly the model is held to where it began.
+  public var beta = 0.1
   /// LoRA matrices or every parameter.
   public var method = Method.lora
   /// Of the LoRA matrices; an `adapter` to continue from brings its own.
   public var rank = 8
   /// The LoRA term is scaled by alpha / rank.
   public var alpha: Float = 16
+  /// Whether it is scaled by alpha / √rank instead.
+  public var rslora = false
+  /// Whether each row of an adapted map also has a length that is learned.
+  public var dora = false
   /// Probability that an input of LoRA is dropped.
   public var dropout: Float = 0
   /// Last components of the names of the linear maps to adapt; empty is all.
@@ -86,17 +106,20 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   public var seed: UInt64 = 0
   /// What training computes in.
   public var precision = TrainingPrecision.f32
+  /// Whether base and result are measured on general texts and questions too.
+  public var probe = true
 
   /// What a template that writes the date takes as today, YYYY-MM-DD; nil is the day the run begins.
   public var date: String?
 
   private enum CodingKeys: String, CodingKey, CaseIterable {
-    case model, data, validation, validationFraction = "validation_fraction", method, rank, alpha, dropout
+    case model, data, validation, validationFraction = "validation_fraction", replay
+    case replayFraction = "replay_fraction", objective, beta, method, rank, alpha, rslora, dora, dropout
     case targets, adapter, epochs, maxSteps = "max_steps", batchSize = "batch_size"
     case gradientAccumulation = "gradient_accumulation", maxLength = "max_length"
     case learningRate = "learning_rate", schedule, warmupRatio = "warmup_ratio"
     case weightDecay = "weight_decay", maxGradientNorm = "max_gradient_norm", lossOn = "loss_on", order
-    case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision, date
+    case evaluateEvery = "evaluate_every", saveEvery = "save_every", keep, patience, seed, precision, probe, date
   }
 
   /// The defaults; model and data are still to be named.
@@ -119,9 +142,15 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try read(.data, &data)
     try read(.validation, &validation)
     try read(.validationFraction, &validationFraction)
+    try read(.replay, &replay)
+    try read(.replayFraction, &replayFraction)
+    try read(.objective, &objective)
+    try read(.beta, &beta)
     try read(.method, &method)
     try read(.rank, &rank)
     try read(.alpha, &alpha)
+    try read(.rslora, &rslora)
+    try read(.dora, &dora)
     try read(.dropout, &dropout)
     try read(.targets, &targets)
     adapter = try c.decodeIfPresent(String.self, forKey: .adapter)
@@ -143,6 +172,7 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     patience = try c.decodeIfPresent(Int.self, forKey: .patience)
     try read(.seed, &seed)
     try read(.precision, &precision)
+    try read(.probe, &probe)
     date = try c.decodeIfPresent(String.self, forKey: .date)
   }
 
@@ -164,6 +194,11 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw RunError("\(path): cannot be read: give the path of a recipe, such as the recipe.yaml of a run")
     }
+    try self.init(yaml: data, from: path)
+  }
+
+  /// Reads a recipe that lies at `path`, or came from what is called that.
+  init(yaml data: Data, from path: String) throws {
     guard !data.allSatisfy({ " \n\r\t".utf8.contains($0) }) else {
       throw RunError("\(path): is empty: expected a recipe")
     }
@@ -206,6 +241,11 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try require(!data.isEmpty, "data", "at least one JSONL file", "(nothing)")
     try require(
       validationFraction >= 0 && validationFraction < 1, "validation-fraction", "0 to below 1", validationFraction)
+    try require(replayFraction > 0 && replayFraction < 1, "replay-fraction", "above 0 and below 1", replayFraction)
+    try require(beta.isFinite && beta > 0, "beta", "above 0", beta)
+    try require(objective == .sft || method == .lora, "objective", "--method lora", "dpo with --method full")
+    try require(objective == .sft || replay.isEmpty, "replay", "--objective sft", "with --objective dpo")
+    try require(objective == .sft || lossOn == .responses, "loss-on", "responses with --objective dpo", "all")
     try require(rank >= 1 && rank <= 4096, "rank", "1 to 4096", rank)
     try require(alpha.isFinite && alpha > 0, "alpha", "a positive number", alpha)
     try require(dropout >= 0 && dropout < 1, "dropout", "0 to below 1", dropout)
@@ -230,7 +270,9 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try require(precision != .bf16, "precision", "f32 or serving, as training in bf16 is not there yet", "bf16")
     try require(
       date.map { TemplateDate.noon(of: $0) != nil } ?? true, "date", "a day, as YYYY-MM-DD", date ?? "")
-    try require(method == .lora || adapter == nil, "adapter", "--method lora", "with --method full")
+    for (isGiven, flag) in [(adapter != nil, "adapter"), (rslora, "rslora"), (dora, "dora")] {
+      try require(method == .lora || !isGiven, flag, "--method lora", "with --method full")
+    }
   }
 }
 

@@ -62,6 +62,7 @@ extension FineTuning {
   ) throws {
     for file in recipe.data { try Places.requireReadable(file, "--data") }
     for file in recipe.validation { try Places.requireReadable(file, "--validation") }
+    for file in recipe.replay { try Places.requireReadable(file, "--replay") }
     try Places.requireWritableFolder(output, "--output")
     if !resume { try RunFolder(output).requireFree() }
     if let logFolder { try Places.requireWritableFolder(logFolder, "--logdir") }

@@ -1,6 +1,6 @@
 /// The data of a run as it would be trained on, for a look before it starts.
 public struct PreparedData: Sendable {
-  private let data: TrainingData
+  let data: TrainingData
   /// Optimiser steps that the recipe makes of it.
   public let stepCount: Int
 
@@ -16,5 +16,8 @@ public struct PreparedData: Sendable {
   public var validationStatistics: DatasetStatistics { data.validationStatistics }
 
   /// The first examples to train on, as tokens.
-  public func first(_ count: Int) -> [TokenizedExample] { Array(data.training.prefix(count)) }
+  public func first(_ count: Int) -> [TokenizedExample] { Array(data.training.answers.prefix(count)) }
+
+  /// The rejected answers beside them; empty unless preferences are learned.
+  public func firstRejected(_ count: Int) -> [TokenizedExample] { Array(data.training.rejected.prefix(count)) }
 }

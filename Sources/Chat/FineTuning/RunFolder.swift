@@ -23,10 +23,13 @@ struct RunFolder: Sendable {
     var evaluationsWithoutImprovement = 0
     /// SHA-256 of the tokens trained and evaluated on.
     var dataHash = ""
+    /// What the base scored on general texts and questions; nil when it was not measured.
+    var baseProbe: GeneralProbe.Score?
 
     private enum CodingKeys: String, CodingKey {
       case step, bestStep = "best_step", bestLoss = "best_loss", baseLoss = "base_loss"
       case evaluationsWithoutImprovement = "evaluations_without_improvement", dataHash = "data_hash"
+      case baseProbe = "base_probe"
     }
   }
 
@@ -42,6 +45,7 @@ struct RunFolder: Sendable {
   static let recipeName = "recipe.yaml"
   static let metricsName = "metrics.jsonl"
   static let reportName = "report.html"
+  static let probeName = "probe.json"
   private static let manifestName = "manifest.json"
   private static let progressName = "trainer.json"
   static let momentsName = "optimizer.safetensors"
@@ -66,7 +70,7 @@ struct RunFolder: Sendable {
     // A run that was killed before it wrote its recipe has left nothing that counts.
     let leftovers: Set = [".lock", "checkpoints"]
     if let contents = try? manager.contentsOfDirectory(atPath: path),
-      !leftovers.isSuperset(of: contents) || !steps.isEmpty
+      !leftovers.isSuperset(of: contents.filter { !RunFolder.isDraft($0) }) || !steps.isEmpty
     {
       throw RunError(
         contents.contains(RunFolder.recipeName)
@@ -219,9 +223,13 @@ struct RunFolder: Sendable {
     for name in (try? manager.contentsOfDirectory(atPath: checkpoints)) ?? [] where name.hasPrefix(".") {
       try? manager.removeItem(atPath: checkpoints + "/" + name)
     }
-    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? []
-    where name.hasPrefix(".") && (name.hasSuffix(".partial") || name.hasSuffix(".draft")) {
+    for name in (try? manager.contentsOfDirectory(atPath: path)) ?? [] where RunFolder.isDraft(name) {
       try? manager.removeItem(atPath: path + "/" + name)
     }
+  }
+
+  /// Whether a file of this name is on its way to another, or would be if its process had not been killed.
+  private static func isDraft(_ name: String) -> Bool {
+    name.hasPrefix(".") && (name.hasSuffix(".partial") || name.hasSuffix(".draft"))
   }
 }

@@ -8,7 +8,7 @@ struct RunReport {
   let baseName: String
 
   /// Reads the metrics of the whole run, resumed parts included, and writes `report.html`.
-  func write(_ done: FineTuningEvent.Done, baseLoss: Double?) throws {
+  func write(_ done: FineTuningEvent.Done, baseLoss: Double?, probe: FineTuningEvent.Probe?) throws {
     var report = Report(
       title: URL(filePath: folder.path).lastPathComponent,
       subtitle: "\(baseName), \(recipe.method == .lora ? "LoRA of rank \(recipe.rank)" : "all parameters") on "
@@ -23,11 +23,27 @@ struct RunReport {
     if let baseLoss, let bestLoss = done.bestLoss {
       report.comparisons = [
         .init(
-          name: "Validation loss", explanation: "per supervised token, natural logarithm", base: baseLoss,
-          tuned: bestLoss, lowerIsBetter: true),
-        .init(
-          name: "Validation perplexity", base: exp(baseLoss), tuned: exp(bestLoss), lowerIsBetter: true),
+          name: "Validation loss",
+          explanation: recipe.objective == .dpo
+            ? "per pair, −log σ(margin)" : "per supervised token, natural logarithm",
+          base: baseLoss, tuned: bestLoss, lowerIsBetter: true)
       ]
+      if recipe.objective == .sft {
+        report.comparisons.append(
+          .init(name: "Validation perplexity", base: exp(baseLoss), tuned: exp(bestLoss), lowerIsBetter: true))
+      }
+    }
+    if let probe {
+      report.comparisons += [
+        .init(
+          name: "General text", explanation: "bits per byte of texts that were not taught",
+          base: probe.base.bits_per_byte,
+          tuned: probe.tuned.bits_per_byte, lowerIsBetter: true),
+        .init(
+          name: "General questions", explanation: "\(probe.tuned.questions) of common knowledge, four choices",
+          base: probe.base.accuracy, tuned: probe.tuned.accuracy, lowerIsBetter: false, format: .percent),
+      ]
+      report.notes += probe.warnings.map { "Forgotten: " + $0 }
     }
     report.recipe = try recipe.yaml().split(separator: "\n").compactMap { line in
       guard let colon = line.firstIndex(of: ":") else { return nil }

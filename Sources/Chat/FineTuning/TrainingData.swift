@@ -5,8 +5,8 @@ internal import Tokenizers
 
 /// The examples of a run as tokens, split into what is trained on and what is held out.
 struct TrainingData: Sendable {
-  let training: [TokenizedExample]
-  let validation: [TokenizedExample]
+  let training: Examples
+  let validation: Examples
   /// The held-out examples as they were written, for sample answers.
   let validationExamples: [Example]
   let trainingStatistics: DatasetStatistics
@@ -14,50 +14,58 @@ struct TrainingData: Sendable {
   /// SHA-256 of all tokens and masks, hexadecimal: a resumed run must see the same data.
   let hash: String
 
+  /// Examples as tokens; of preferences the chosen answers, with the rejected ones beside them.
+  struct Examples: Sendable {
+    var answers: [TokenizedExample] = []
+    /// Empty, or one for each of `answers`.
+    var rejected: [TokenizedExample] = []
+
+    var count: Int { answers.count }
+    var isEmpty: Bool { answers.isEmpty }
+
+    /// The examples at `indices`, side by side.
+    func batch(_ indices: [Int]) -> TrainingBatch {
+      var batch = TrainingBatch()
+      for index in indices { batch.append(answers[index].ids, supervised: answers[index].supervised) }
+      return batch
+    }
+  }
+
   /// Reads, splits and tokenises.
   ///
-  /// - Throws: `DatasetError` naming file and line; `RunError` when nothing is left to train on.
+  /// - Throws: `DatasetError` naming file and line; `RunError` when nothing is left to train on, or files do not go with the objective.
   init(_ recipe: FineTuningRecipe, for model: ChatModel) throws {
     let model = model.rendering(on: recipe.renderingDate)
-    let tokenizer = try ExampleTokenizer(model, target: recipe.lossOn, maximumLength: recipe.maxLength)
-    let examples = try Dataset(files: recipe.data).examples
+    let reader = try Reader(recipe, for: model)
+    let data = try Dataset(files: recipe.data)
+    let examples = data.examples
     var (trained, held): ([Example], [Example])
-    var duplicateGroups = 0
+    // With no share held out this only counts duplicates.
+    let fraction = recipe.validation.isEmpty ? recipe.validationFraction : 0
+    let split = try DatasetSplit(examples, validationFraction: fraction, seed: recipe.seed)
     if recipe.validation.isEmpty {
-      let split = try DatasetSplit(
-        examples, validationFraction: recipe.validationFraction, seed: recipe.seed)
       (trained, held) = (split.training.map { examples[$0] }, split.validation.map { examples[$0] })
-      duplicateGroups = split.duplicateGroupCount
     } else {
       (trained, held) = (examples, try Dataset(files: recipe.validation).examples)
     }
     var statistics = DatasetStatistics()
-    training = try TrainingData.tokenize(trained, tokenizer, &statistics)
-    statistics.duplicateGroupCount = duplicateGroups
-    var heldStatistics = DatasetStatistics()
-    validation = try TrainingData.tokenize(held, tokenizer, &heldStatistics)
-    if !recipe.validation.isEmpty { heldStatistics.leaks = LeakFinder(training: trained).leaks(into: held) }
-    validationExamples = held
-    trainingStatistics = statistics
-    validationStatistics = heldStatistics
+    var training = try reader.tokenize(trained, &statistics)
     guard !training.isEmpty else {
       throw RunError(
         "\(recipe.data.joined(separator: ", ")): no example has anything to learn from within --max-length "
           + "\(recipe.maxLength): raise it, or check that the examples have answers")
     }
-    hash = TrainingData.hash([training, validation])
-  }
-
-  private static func tokenize(
-    _ examples: [Example], _ tokenizer: ExampleTokenizer, _ statistics: inout DatasetStatistics
-  ) throws -> [TokenizedExample] {
-    var tokenized: [TokenizedExample] = []
-    for example in examples {
-      let outcome = try tokenizer.tokenize(example)
-      statistics.add(outcome)
-      if let example = outcome.example { tokenized.append(example) }
-    }
-    return tokenized
+    statistics.shapes = data.shapes
+    statistics.duplicateGroupCount = split.duplicateGroupCount
+    try reader.mixIn(recipe, &training, &statistics)
+    var heldStatistics = DatasetStatistics()
+    validation = try reader.tokenize(held, &heldStatistics)
+    heldStatistics.leaks = LeakFinder(training: trained).leaks(into: held)
+    self.training = training
+    validationExamples = held
+    trainingStatistics = statistics
+    validationStatistics = heldStatistics
+    hash = TrainingData.hash([training.answers, training.rejected, validation.answers, validation.rejected])
   }
 
   private static func hash(_ parts: [[TokenizedExample]]) -> String {
@@ -74,11 +82,67 @@ struct TrainingData: Sendable {
   }
 }
 
-extension TrainingBatch {
-  /// The examples at `indices`, side by side.
-  init(_ examples: [TokenizedExample], _ indices: [Int]) {
-    self.init()
-    for index in indices { append(examples[index].ids, supervised: examples[index].supervised) }
+/// Turns examples into tokens as a recipe wants them.
+private struct Reader {
+  private let tokenizer: ExampleTokenizer
+  private let objective: FineTuningRecipe.Objective
+  private let stops: Set<Int32>
+
+  init(_ recipe: FineTuningRecipe, for model: ChatModel) throws {
+    tokenizer = try ExampleTokenizer(model, target: recipe.lossOn, maximumLength: recipe.maxLength)
+    objective = recipe.objective
+    stops = MaskingTokens(model.tokenizer, stops: model.endTokens).stops
+  }
+
+  func tokenize(_ examples: [Example], _ statistics: inout DatasetStatistics) throws -> TrainingData.Examples {
+    var tokenized = TrainingData.Examples()
+    for example in examples {
+      guard (example.rejected != nil) == (objective == .dpo) else {
+        throw RunError(
+          objective == .dpo
+            ? "\(example.place): has no \"rejected\" answer, which --objective dpo learns from: expected "
+              + "\(DatasetShape.preference.display), or train without --objective dpo"
+            : "\(example.place): holds a preference: train on it with --objective dpo, or keep one answer as "
+              + DatasetShape.promptCompletion.display)
+      }
+      let outcome = try tokenizer.tokenize(example)
+      statistics.add(outcome, stops: stops)
+      guard let other = example.withRejectedAnswer else {
+        if let answer = outcome.example { tokenized.answers.append(answer) }
+        continue
+      }
+      let otherOutcome = try tokenizer.tokenize(other)
+      statistics.addRejected(otherOutcome, stops: stops)
+      // What both answers have in common is asked of neither.
+      guard let chosen = outcome.example?.countingLastAnswerOnly,
+        let rejected = otherOutcome.example?.countingLastAnswerOnly
+      else { continue }
+      tokenized.answers.append(chosen)
+      tokenized.rejected.append(rejected)
+    }
+    return tokenized
+  }
+
+  /// Adds as many examples of the replay files, chosen by the seed, as make up their share of the whole.
+  func mixIn(
+    _ recipe: FineTuningRecipe, _ training: inout TrainingData.Examples, _ statistics: inout DatasetStatistics
+  ) throws {
+    guard !recipe.replay.isEmpty else { return }
+    var ignored = DatasetStatistics()
+    let replay = try tokenize(try Dataset(files: recipe.replay).examples, &ignored)
+    let share = recipe.replayFraction / (1 - recipe.replayFraction)
+    let wanted = max(1, Int((Double(training.count) * share).rounded()))
+    var order = Array(replay.answers.indices)
+    var random = SplitMix64(seed: recipe.seed &+ 0x5245_504C_4159)
+    random.shuffle(&order)
+    let chosen = order.prefix(wanted)
+    guard chosen.count == wanted else {
+      throw RunError(
+        "\(recipe.replay.joined(separator: ", ")): \(replay.count) examples, but --replay-fraction \(recipe.replayFraction) of "
+          + "\(training.count + wanted) takes \(wanted): add some, or use a smaller --replay-fraction")
+    }
+    training.answers += chosen.map { replay.answers[$0] }
+    statistics.replayCount = wanted
   }
 }
 

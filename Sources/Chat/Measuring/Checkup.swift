@@ -123,7 +123,7 @@ public struct Checkup: Encodable, Sendable {
     } else if Machine.instructionSet == "scalar" {
       add(
         "this processor has no instruction set that fast kernels exist for, so everything is right but slow",
-        "use an x86 processor with AVX2")
+        "use an x86 processor with AVX2, or an AArch64 one")
     }
     switch pythonPackages() {
     case .none:

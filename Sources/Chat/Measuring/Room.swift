@@ -7,9 +7,12 @@ public struct Room: Sendable {
   /// Whether a model that does not fit is refused.
   public var isChecked: Bool
 
+  /// What keys and values are kept in when serving.
+  public var cacheType: CacheType
+
   /// A wish.
-  public init(contextLength: Int? = nil, isChecked: Bool = true) {
-    (self.contextLength, self.isChecked) = (contextLength, isChecked)
+  public init(contextLength: Int? = nil, isChecked: Bool = true, cacheType: CacheType = .f16) {
+    (self.contextLength, self.isChecked, self.cacheType) = (contextLength, isChecked, cacheType)
   }
 
   /// Of the program itself, its tokenizer and tables.

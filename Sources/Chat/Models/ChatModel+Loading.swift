@@ -55,6 +55,7 @@ extension ChatModel {
     // Whatever is wrong with the weights is said first, and does not wait for the text layer.
     let engine = try LanguageModel(checkpoint, precision: precision, pool: pool, isForReading: true)
     if let room {
+      engine.cacheType = room.cacheType
       try room.require(engine.footprint, name: name)
       engine.prepare()
     }

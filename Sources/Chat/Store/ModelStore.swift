@@ -108,16 +108,14 @@ public struct ModelStore: Sendable {
     }
   }
 
-  /// Gives a run folder a name.
+  /// Gives a run folder a name, and records what it learned from and how well.
   ///
   /// - Throws: `StoreError`.
   public func register(run folder: String, name: String) throws(StoreError) {
-    let parent: String?
-    do { parent = try TunedModel(ifRunFolder: folder)?.baseName } catch { throw StoreError("\(error)") }
-    try record(
-      ModelManifest(
-        name: name, path: URL(filePath: folder).standardizedFileURL.path, source: "hearth finetune",
-        parent: parent))
+    try requireNoAlias(name)
+    var manifest = ModelManifest(name: name, path: ModelStore.standard(folder), source: "hearth finetune")
+    do { try manifest.describe(run: folder) } catch { throw StoreError("\(error)") }
+    try record(manifest)
   }
 
   /// Forgets a name; a file that was fetched for it goes too when no other name stands for it. Run folders and files given by path stay.
@@ -130,7 +128,11 @@ public struct ModelStore: Sendable {
     // A record that cannot be read is forgotten like any other; what it stood for stays.
     let manifest = try? manifest(of: name)
     let others = names.filter { $0 != name }.map { try? self.manifest(of: $0) }
-    let isNeeded = others.contains { $0 == nil || $0?.path == manifest?.path }
+    // An alias may go back to what it stood for.
+    let isNeeded = others.contains { other in
+      guard let other else { return true }
+      return ([other] + (other.history ?? [])).contains { $0.path == manifest?.path }
+    }
     do {
       try FileManager.default.removeItem(at: manifests.appending(path: name + ".json"))
       if let path = manifest?.path, path.hasPrefix(blobs.path + "/"), !isNeeded,
@@ -142,52 +144,4 @@ public struct ModelStore: Sendable {
       throw StoreError("\(name): cannot be removed: \(error.localizedDescription)")
     }
   }
-}
-
-/// What a name in the store stands for.
-public struct ModelManifest: Codable, Sendable, Equatable {
-  /// What the model is called.
-  public var name: String
-  /// A GGUF file, a Hugging Face folder or a run folder.
-  public var path: String
-  /// Where it came from.
-  public var source: String
-  /// The base of a fine-tuned model.
-  public var parent: String?
-  /// When it was recorded, seconds since 1970.
-  public var date: Double
-
-  /// A record; the date is now unless given.
-  public init(
-    name: String, path: String, source: String, parent: String? = nil, date: Double = Date().timeIntervalSince1970
-  ) {
-    self.name = name
-    self.path = path
-    self.source = source
-    self.parent = parent
-    self.date = date
-  }
-
-  /// - Throws: `StoreError` when `text` cannot name a model.
-  static func requireName(_ text: String) throws(StoreError) {
-    guard !isName(text) else { return }
-    throw StoreError(
-      "\(text): is not a name: use letters, digits, dots, dashes and underscores, beginning with a letter or digit")
-  }
-
-  /// Whether `text` can name a model: nothing that a file system or a shell could mistake.
-  public static func isName(_ text: String) -> Bool {
-    guard let first = text.unicodeScalars.first, text.utf8.count <= 100 else { return false }
-    func isPlain(_ scalar: Unicode.Scalar) -> Bool {
-      ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar)
-    }
-    return isPlain(first) && text.unicodeScalars.allSatisfy { isPlain($0) || "._-".unicodeScalars.contains($0) }
-  }
-}
-
-/// Why the store cannot do what was asked.
-public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// What is wrong and what to do about it.
-  public let description: String
-  init(_ description: String) { self.description = description }
 }

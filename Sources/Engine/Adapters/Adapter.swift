@@ -11,23 +11,34 @@ public final class Adapter {
     /// The last components of the Hugging Face names of the maps to adapt, "q_proj"; empty means all.
     public var targets: [String]
 
-    /// Whether the term is scaled by α / √rank instead of α / rank.
+    /// Whether the term is scaled by α / √rank instead of α / rank (rsLoRA).
     public var isRankStabilised: Bool
+    /// Whether each row of an adapted map has a length of its own, which is learned too (DoRA).
+    public var isWeightDecomposed: Bool
 
     /// Settings; the defaults are those of a new fine-tuning recipe.
     public init(
       rank: Int = 8, alpha: Float = 16, dropout: Float = 0, targets: [String] = [],
-      isRankStabilised: Bool = false
+      isRankStabilised: Bool = false, isWeightDecomposed: Bool = false
     ) {
       self.rank = rank
       self.alpha = alpha
       self.dropout = dropout
       self.targets = targets
       self.isRankStabilised = isRankStabilised
+      self.isWeightDecomposed = isWeightDecomposed
     }
 
     /// What the term is multiplied by.
     public var scale: Float { alpha / (isRankStabilised ? Float(rank).squareRoot() : Float(rank)) }
+
+    /// The settings of a map that has a rank or an α of its own.
+    func with(rank: Int?, alpha: Float?) -> Settings {
+      var settings = self
+      settings.rank = rank ?? self.rank
+      settings.alpha = alpha ?? self.alpha
+      return settings
+    }
   }
 
   /// What the pairs were made with.
@@ -44,8 +55,8 @@ public final class Adapter {
     entries.append((linear, pair))
   }
 
-  /// A and B of each adapted map, in the model's order.
-  var parameters: [Parameter] { entries.flatMap { [$0.pair.down, $0.pair.up] } }
+  /// A, B and, with DoRA, m of each adapted map, in the model's order.
+  var parameters: [Parameter] { entries.flatMap { $0.pair.parameters } }
 
   /// How many linear maps it adapts.
   public var mapCount: Int { entries.count }

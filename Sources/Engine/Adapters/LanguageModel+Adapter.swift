@@ -11,6 +11,10 @@ extension LanguageModel {
       let bound = 1 / Float(entry.linear.inputs).squareRoot()
       entry.pair.down.setValues(
         (0..<entry.pair.down.count).map { _ in Float(2 * random.nextUnit() - 1) * bound })
+      // DoRA begins with the lengths that the rows have.
+      if let magnitude = entry.pair.magnitude {
+        magnitude.lengths.setValues(magnitude.norms(entry.pair, workspace, pool))
+      }
     }
     return adapter
   }

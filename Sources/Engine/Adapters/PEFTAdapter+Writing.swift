@@ -1,8 +1,8 @@
 extension PEFTAdapter {
   /// Writes an adapter as PEFT does: the same adapter gives the same bytes.
   ///
-  /// The configuration holds the keys that every version of PEFT since 0.5 knows; newer keys are left to their defaults, as
-  /// older versions refuse what they do not know.
+  /// The configuration holds the keys that every version of PEFT since 0.5 knows, and those that this adapter cannot do without; other
+  /// keys are left to their defaults, as older versions refuse what they do not know.
   ///
   /// - Parameters:
   ///   - adapter: What is written.
@@ -29,7 +29,7 @@ extension PEFTAdapter {
     let targets = Set(adapter.entries.map { $0.linear.targetName }).sorted()
     // GPT-2's linear maps are Conv1D in transformers, whose weights lie the other way round.
     let isConv1D = model.checkpoint.architecture == "gpt2"
-    let entries: [(String, String)] = [
+    var entries: [(String, String)] = [
       ("base_model_name_or_path", quoted(baseName)),
       ("bias", quoted("none")),
       ("fan_in_fan_out", isConv1D ? "true" : "false"),
@@ -45,6 +45,15 @@ extension PEFTAdapter {
       ("task_type", quoted("CAUSAL_LM")),
       ("use_rslora", settings.isRankStabilised ? "true" : "false"),
     ]
+    if settings.isWeightDecomposed { entries.append(("use_dora", "true")) }
+    let pairs = adapter.entries.map { (path: model.modulePath(of: $0.linear), settings: $0.pair.settings) }
+    let ranks = pairs.filter { $0.settings.rank != settings.rank }.map { ($0.path, "\($0.settings.rank)") }
+    let alphas = pairs.filter { $0.settings.alpha != settings.alpha }.map { ($0.path, number($0.settings.alpha)) }
+    for (key, pattern) in [("rank_pattern", ranks), ("alpha_pattern", alphas)] where !pattern.isEmpty {
+      let lines = pattern.sorted { $0.0 < $1.0 }.map { "    \(quoted($0.0)): \($0.1)" }
+      entries.append((key, "{\n" + lines.joined(separator: ",\n") + "\n  }"))
+    }
+    entries.sort { $0.0 < $1.0 }
     return "{\n" + entries.map { "  \(quoted($0.0)): \($0.1)" }.joined(separator: ",\n") + "\n}\n"
   }
 

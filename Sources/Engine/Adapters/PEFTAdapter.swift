@@ -2,8 +2,9 @@ internal import CKernels
 
 /// Adapters in the format of Hugging Face PEFT: `adapter_config.json` beside `adapter_model.safetensors`.
 ///
-/// Tensors are called `base_model.model.` + the module's path + `.lora_A.weight` (`[rank, inputs]`) or `.lora_B.weight`
-/// (`[outputs, rank]`), rows in the order of Hugging Face. `transformers` and `peft` load what `write` writes.
+/// Tensors are called `base_model.model.` + the module's path + `.lora_A.weight` (`[rank, inputs]`), `.lora_B.weight`
+/// (`[outputs, rank]`) and, with DoRA, `.lora_magnitude_vector` (`[outputs]`), rows in the order of Hugging Face. `transformers` and
+/// `peft` load what `write` writes.
 public enum PEFTAdapter {
   static let configName = "adapter_config.json"
   static let weightsName = "adapter_model.safetensors"
@@ -15,6 +16,23 @@ public enum PEFTAdapter {
   ///
   /// - Throws: `CheckpointError` when the file is damaged or asks for something that Hearth does not compute.
   public static func settings(_ path: String) throws(CheckpointError) -> Adapter.Settings {
+    try configuration(path).settings
+  }
+
+  /// What a configuration says: the settings of all maps, and of those that have a rank or an α of their own.
+  struct Configuration {
+    var settings: Adapter.Settings
+    var ranks: ModulePatterns<Int>
+    var alphas: ModulePatterns<Float>
+
+    /// The settings of the map at `path`.
+    func settings(of path: String) -> Adapter.Settings {
+      settings.with(rank: ranks.value(for: path), alpha: alphas.value(for: path))
+    }
+  }
+
+  /// Reads and checks `adapter_config.json`.
+  static func configuration(_ path: String) throws(CheckpointError) -> Configuration {
     let file = path + "/" + configName
     let config = try JSONFile.readObject(file, maximumByteCount: 16 << 20)
     func unsupported(_ key: String, _ expected: String) -> CheckpointError {
@@ -23,11 +41,14 @@ public enum PEFTAdapter {
         expected: expected, found: config[key].map { "\($0)" } ?? "nothing")
     }
     guard case .string("LORA")? = config["peft_type"] else { throw unsupported("peft_type", "LORA") }
-    for key in ["use_dora", "lora_bias", "use_qalora", "use_bdlora"] {
+    for key in ["lora_bias", "use_qalora", "use_bdlora"] {
       if case .bool(true)? = config[key] { throw unsupported(key, "false") }
     }
-    for key in ["rank_pattern", "alpha_pattern"] {
-      if case .object(let pattern)? = config[key], !pattern.names.isEmpty { throw unsupported(key, "{}") }
+    // These begin by changing the base itself, which the adapter's file does not hold.
+    if case .string(let start)? = config["init_lora_weights"],
+      ["pissa", "olora", "corda", "loftq", "lora_ga"].contains(where: start.lowercased().hasPrefix)
+    {
+      throw unsupported("init_lora_weights", "an adapter to the base as it is, as PEFT saves it after converting")
     }
     // Each of these changes what the matrices mean, or adds others.
     for key in ["alora_invocation_tokens", "trainable_token_indices", "target_parameters", "layer_replication"] {
@@ -47,10 +68,26 @@ public enum PEFTAdapter {
     }
     let dropout = config["lora_dropout"]?.real ?? 0
     guard dropout >= 0, dropout < 1 else { throw unsupported("lora_dropout", "0 ≤ dropout < 1") }
-    var isStabilised = false
-    if case .bool(true)? = config["use_rslora"] { isStabilised = true }
-    return Adapter.Settings(
-      rank: rank, alpha: Float(alpha), dropout: Float(dropout), isRankStabilised: isStabilised)
+    func flag(_ key: String) -> Bool {
+      if case .bool(true)? = config[key] { true } else { false }
+    }
+    func patterns<Value>(
+      _ key: String, _ expected: String, _ read: (JSONValue) -> Value?
+    ) throws(CheckpointError) -> ModulePatterns<Value> {
+      guard case .object(let object)? = config[key] else { return ModulePatterns() }
+      guard let patterns = ModulePatterns(object, read) else { throw unsupported(key, expected) }
+      return patterns
+    }
+    return Configuration(
+      settings: Adapter.Settings(
+        rank: rank, alpha: Float(alpha), dropout: Float(dropout), isRankStabilised: flag("use_rslora"),
+        isWeightDecomposed: flag("use_dora")),
+      ranks: try patterns("rank_pattern", "names of modules, each with a rank from 1 to 4096") {
+        $0.integer.flatMap { $0 > 0 && $0 <= 4096 ? $0 : nil }
+      },
+      alphas: try patterns("alpha_pattern", "names of modules, each with a number") {
+        $0.real.flatMap { $0.isFinite ? Float($0) : nil }
+      })
   }
 
   /// The free text in the head of the weights' file of the adapter at `path`, by name.
@@ -64,38 +101,60 @@ public enum PEFTAdapter {
   ///
   /// - Throws: `CheckpointError` naming the tensor when the adapter is damaged or was made for another model.
   public static func read(_ path: String, for model: LanguageModel) throws -> Adapter {
-    var settings = try settings(path)
+    let configuration = try configuration(path)
+    var settings = configuration.settings
     let file = try SafetensorsFile(path: path + "/" + weightsName)
     var unused = Set(file.tensors.map(\.name))
     let empty = Adapter(settings: settings)
     for linear in model.linears {
-      let base = prefix + model.modulePath(of: linear)
-      let names = (down: base + ".lora_A.weight", up: base + ".lora_B.weight")
+      let module = model.modulePath(of: linear)
+      let names = TensorNames(prefix + module)
       if !unused.contains(names.down), !unused.contains(names.up) { continue }
-      let down = try values(names.down, file, [settings.rank, linear.inputs])
-      let up = try values(names.up, file, [linear.outputs, settings.rank])
-      unused.remove(names.down)
-      unused.remove(names.up)
-      let pair = LowRankPair(linear, settings: settings, model.pool)
-      pair.down.setValues(down)
-      pair.up.setValues(
+      let pair = LowRankPair(linear, settings: configuration.settings(of: module), model.pool)
+      func inOrder(_ rows: [Float]) -> [Float] {
         model.isGGUF
-          ? RotaryOrder.gguf(up, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount) : up)
+          ? RotaryOrder.gguf(rows, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount) : rows
+      }
+      pair.down.setValues(try values(names.down, file, [pair.rank, linear.inputs]))
+      pair.up.setValues(inOrder(try values(names.up, file, [linear.outputs, pair.rank])))
+      if let magnitude = pair.magnitude {
+        magnitude.lengths.setValues(inOrder(try values(names.magnitude, file, [linear.outputs])))
+        unused.remove(names.magnitude)
+      }
+      unused.subtract([names.down, names.up])
       empty.add(pair, to: linear)
       if !settings.targets.contains(linear.targetName) { settings.targets.append(linear.targetName) }
     }
-    if let stranger = unused.min() {
-      throw CheckpointError(
-        .mismatch, file: file.path, place: .tensor(stranger), "belongs to no linear map of the model",
-        expected: "tensors for \(model.checkpoint.path)",
-        advice: "The adapter was trained on another model; load it with the model it was trained on")
-    }
+    if let stranger = unused.min() { throw strange(stranger, in: file, model) }
     guard !empty.entries.isEmpty else {
       throw CheckpointError(.malformed, file: file.path, "holds no low-rank pair")
     }
     let adapter = Adapter(settings: settings)
     for entry in empty.entries { adapter.add(entry.pair, to: entry.linear) }
     return adapter
+  }
+
+  /// What PEFT calls the tensors of a module.
+  struct TensorNames {
+    let down, up, magnitude: String
+
+    init(_ module: String) {
+      down = module + ".lora_A.weight"
+      up = module + ".lora_B.weight"
+      magnitude = module + ".lora_magnitude_vector"
+    }
+  }
+
+  /// The error for a tensor that nothing has a use for.
+  private static func strange(_ name: String, in file: SafetensorsFile, _ model: LanguageModel) -> CheckpointError {
+    let isOfTable = ["lora_embedding", "embed_tokens", "lm_head", "wte."].contains(where: name.contains)
+    return CheckpointError(
+      .mismatch, file: file.path, place: .tensor(name), "belongs to no linear map of the model",
+      expected: "tensors for \(model.checkpoint.path)",
+      advice: isOfTable
+        ? "Hearth adapts the linear maps of the blocks, not the token table or the head: merge the adapter with PEFT "
+          + "(merge_and_unload) and use the merged folder as the model"
+        : "The adapter was trained on another model; load it with the model it was trained on")
   }
 
   private static func values(
@@ -125,15 +184,15 @@ public enum PEFTAdapter {
   static func tensors(_ adapter: Adapter, of model: LanguageModel) -> [String: (shape: [Int], values: [Float])] {
     var tensors: [String: (shape: [Int], values: [Float])] = [:]
     for (linear, pair) in adapter.entries {
-      let base = prefix + model.modulePath(of: linear)
-      let up = pair.up.values(model.pool)
-      tensors[base + ".lora_A.weight"] = ([pair.rank, linear.inputs], pair.down.values(model.pool))
-      tensors[base + ".lora_B.weight"] = (
-        [linear.outputs, pair.rank],
-        model.isGGUF
-          ? RotaryOrder.huggingFace(up, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount)
-          : up
-      )
+      let names = TensorNames(prefix + model.modulePath(of: linear))
+      func inOrder(_ parameter: Parameter) -> [Float] {
+        let rows = parameter.values(model.pool)
+        return model.isGGUF
+          ? RotaryOrder.huggingFace(rows, rows: linear.outputs, headCount: linear.weight.rotaryHeadCount) : rows
+      }
+      tensors[names.down] = ([pair.rank, linear.inputs], pair.down.values(model.pool))
+      tensors[names.up] = ([linear.outputs, pair.rank], inOrder(pair.up))
+      if let magnitude = pair.magnitude { tensors[names.magnitude] = ([linear.outputs], inOrder(magnitude.lengths)) }
     }
     return tensors
   }

@@ -1,6 +1,6 @@
 /// A model with what it learned, as it is to be written: a base, and an adapter or the parameters of full fine-tuning.
 ///
-///     W′ = W + s·B·A
+///     W′ = W + s·B·A      with DoRA each row of it scaled to its learned length
 ///
 /// Values are made while they are written, some rows at a time, so a model of any size is exported in little memory. Load the base
 /// with `isForReading`, so that its weights stay in their file.
@@ -75,5 +75,7 @@ extension LanguageModel {
 
 extension LowRankPair {
   /// Whether the term changes nothing.
-  func isZero(_ pool: WorkerPool) -> Bool { scale == 0 || up.values(pool).allSatisfy { $0 == 0 } }
+  func isZero(_ pool: WorkerPool) -> Bool {
+    magnitude == nil && (scale == 0 || up.values(pool).allSatisfy { $0 == 0 })
+  }
 }

@@ -85,20 +85,8 @@ struct MergedTensor {
     } else {
       values = parameter.values(pool)
     }
-    if let pair { add(pair, to: &values, rows: rows) }
+    pair?.add(to: &values, rows: rows, pool)
     return values
-  }
-
-  /// values += s·B·A for some rows of B.
-  private func add(_ pair: LowRankPair, to values: inout [Float], rows: Range<Int>) {
-    let (rank, columns) = (pair.rank, parameter.columns)
-    let up = pair.up.values(pool)[rows.lowerBound * rank..<rows.upperBound * rank].map { $0 * pair.scale }
-    let down = pair.down.values(pool)
-    unsafe values.withUnsafeMutableBufferPointer { values in
-      unsafe hearth_sgemm(
-        pool.pointer, false, false, rows.count, columns, rank, up, rank, down, columns, values.baseAddress,
-        columns, true)
-    }
   }
 
   /// `[columns, rows]` from `[rows, columns]`.

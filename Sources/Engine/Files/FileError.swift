@@ -44,7 +44,8 @@ public struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     // strerror may reuse one buffer for every thread, so it gets a buffer of its own.
     var buffer = [CChar](repeating: 0, count: 256)
     guard unsafe strerror_r(errno, &buffer, buffer.count) == 0 else { return "error \(errno)" }
-    let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    // Whether C's char has a sign depends on the processor.
+    let bytes = buffer.prefix { $0 != 0 }.map { UInt8(truncatingIfNeeded: $0) }
     return String(decoding: bytes, as: UTF8.self)
   }
 

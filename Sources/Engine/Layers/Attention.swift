@@ -17,44 +17,55 @@ extension Pass {
   /// Causal attention of each row to its own sequence.
   ///
   /// - Parameters:
-  ///   - q: `[tokens, headCount · headWidth]`.
-  ///   - k: `[tokens, keyValueHeadCount · headWidth]`; joins the cache when the pass continues sequences.
+  ///   - q: `[tokens, headCount · headWidth]`; not to be used otherwise when they turn.
+  ///   - k: `[tokens, keyValueHeadCount · headWidth]`, likewise; joins the cache when the pass continues sequences.
   ///   - v: Likewise.
+  ///   - rope: By which q and k turn first.
   ///   - layer: Whose part of the cache to use.
   /// - Returns: `[tokens, headCount · headWidth]`.
-  func attention(_ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, layer: Int) -> Tensor {
+  func attention(
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, turnedBy rope: RoPE? = nil, layer: Int
+  ) -> Tensor {
     switch layout {
-    case .cached(let runs): cachedAttention(q, k, v, shape, runs, layer: layer)
-    case .packed(let starts): packedAttention(q, k, v, shape, starts)
+    case .cached(let runs): return cachedAttention(q, k, v, shape, rope, runs, layer: layer)
+    case .packed(let starts):
+      guard let rope else { return packedAttention(q, k, v, shape, starts) }
+      return packedAttention(self.rope(q, rope), self.rope(k, rope), v, shape, starts)
     }
   }
 
   private func cachedAttention(
-    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, _ runs: [CachedRun], layer: Int
+    _ q: Tensor, _ k: Tensor, _ v: Tensor, _ shape: Attention, _ rope: RoPE?, _ runs: [CachedRun], layer: Int
   ) -> Tensor {
     let y = tensor(q.rows, q.columns)
-    guard let first = runs.first else { return y }
-    let cacheShape = first.sequence.cache.shape
-    let offset = layer * cacheShape.layerBytes
+    guard let cache = runs.first?.sequence.cache.shape else { return y }
+    precondition(rope?.headWidth ?? shape.headWidth == shape.headWidth, "RoPE of another head width")
     unsafe pageAddresses.withUnsafeBufferPointer { addresses in
       guard var pages = unsafe addresses.baseAddress else { return }
       var queries: [hearth_query_run] = unsafe []
       unsafe queries.reserveCapacity(runs.count)
       for run in runs {
-        let (row, cached) = (run.rows.lowerBound, run.sequence.cache.tokenCount)
-        unsafe hearth_cache_store(
-          pool.pointer, pages, offset, cacheShape.type, k.data + row * k.columns,
-          v.data + row * v.columns, k.columns, cached, run.rows.count, shape.keyValueHeadCount,
-          shape.headWidth)
+        let row = run.rows.lowerBound
         unsafe queries.append(
           hearth_query_run(
-            q: q.data + row * q.columns, y: y.data + row * y.columns, pages: pages,
-            count: run.rows.count, first: cached))
+            q: q.data + row * q.columns, k: k.data + row * k.columns, v: v.data + row * v.columns,
+            y: y.data + row * y.columns, pages: pages, count: run.rows.count,
+            first: run.sequence.cache.tokenCount))
         unsafe pages += run.sequence.cache.pageCount
       }
-      unsafe hearth_cached_attention(
-        pool.pointer, queries, queries.count, q.columns, y.columns, offset, cacheShape.type,
-        shape.headCount, shape.keyValueHeadCount, shape.headWidth, shape.scale)
+      var of = unsafe hearth_cached_layer()
+      unsafe (of.heads, of.key_value_heads) = (shape.headCount, shape.keyValueHeadCount)
+      unsafe (of.head_width, of.scale) = (shape.headWidth, shape.scale)
+      unsafe (of.ldq, of.ldk, of.ldy) = (q.columns, k.columns, y.columns)
+      unsafe (of.layer_offset, of.type) = (layer * cache.layerBytes, cache.type)
+      guard let rope else {
+        return unsafe hearth_cached_attention(pool.pointer, queries, queries.count, &of)
+      }
+      unsafe of.pairing = rope.pairing == .neighbours ? HEARTH_ROPE_NEIGHBOURS : HEARTH_ROPE_HALVES
+      unsafe rope.withTables(positionLimit) { cosines, sines in
+        unsafe (of.cosines, of.sines) = (cosines, sines)
+        unsafe hearth_cached_attention(pool.pointer, queries, queries.count, &of)
+      }
     }
     return y
   }

@@ -13,11 +13,15 @@ extension Pass {
   ///   - head: `[vocabulary, width]`.
   ///   - targets: The token that follows each position.
   ///   - scale: 1 / number of supervised tokens in the whole optimiser step.
+  ///   - weights: What each row's loss is multiplied by beside that, `[targets]`; all by 1 when nil. Only where the head is not trained.
   /// - Returns: −log p(target[t]) for each row, unscaled.
-  func crossEntropy(_ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float) -> [Float] {
+  func crossEntropy(
+    _ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float, weights: [Float]? = nil
+  ) -> [Float] {
     precondition(hidden.rows == targets.count, "\(targets.count) targets for \(hidden.rows) rows")
     let (width, vocabulary, chunkRows) = (head.inputs, head.outputs, 128)
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
+    precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
     var losses = [Float](repeating: 0, count: hidden.rows)
     unsafe head.weight.withFloat32(workspace, pool) { weight in
@@ -40,6 +44,11 @@ extension Pass {
           unsafe hearth_sgemm(
             pool.pointer, false, false, rows, width, vocabulary, logits.data, vocabulary, weight, width,
             gradient.data + start * width, width, false)
+          if let weights {
+            for row in start..<start + rows {
+              for i in row * width..<(row + 1) * width { unsafe gradient.data[i] *= weights[row] }
+            }
+          }
         }
         if needsGradient, head.weight.isTrainable, let dw = unsafe head.weight.gradient {
           unsafe hearth_sgemm(

@@ -2,7 +2,7 @@ internal import CKernels
 
 /// A linear map.
 ///
-///     y = x·Wᵀ + b      plus, with an adapter,  s·(x·Aᵀ)·Bᵀ
+///     y = x·Wᵀ + b      plus, with an adapter,  s·(x·Aᵀ)·Bᵀ, and with DoRA its columns rescaled before b
 ///
 /// Weights are `[outputs, inputs]` whatever order the file has them in.
 @safe
@@ -49,15 +49,28 @@ extension Pass {
     }
     for (linear, y) in zip(linears, ys) {
       precondition(linear.inputs == x.columns, "\(linear.weight.name.gguf): \(x.columns) columns in")
-      if let bias = linear.bias { addBias(bias, y) }
+      for rows in rowsInOnePiece(linear, y.rows) { addBias(linear.bias, y, rows) }
       recordProduct(linear, x, y)
       for segment in adapters {
-        if let pair = segment.adapter.pairs[ObjectIdentifier(linear)] {
-          addLowRank(pair, segment, x, y)
+        guard let pair = segment.adapter.pairs[ObjectIdentifier(linear)] else { continue }
+        addLowRank(pair, segment, x, y)
+        if let magnitude = pair.magnitude {
+          rescale(pair, magnitude, segment.rows, y)
+          addBias(linear.bias, y, segment.rows)
         }
       }
     }
     return ys
+  }
+
+  /// The rows that no adapter rescales, so that their bias is added at once.
+  private func rowsInOnePiece(_ linear: Linear, _ count: Int) -> [Range<Int>] {
+    var (rows, first): ([Range<Int>], Int) = ([], 0)
+    for segment in adapters where segment.adapter.pairs[ObjectIdentifier(linear)]?.magnitude != nil {
+      rows.append(first..<segment.rows.lowerBound)
+      first = segment.rows.upperBound
+    }
+    return rows + [first..<count]
   }
 
   private func integerProducts(_ linears: [Linear], _ x: Tensor, _ ys: [Tensor]) {
@@ -89,9 +102,10 @@ extension Pass {
     }
   }
 
-  private func addBias(_ bias: Parameter, _ y: Tensor) {
+  private func addBias(_ bias: Parameter?, _ y: Tensor, _ rows: Range<Int>) {
+    guard let bias, !rows.isEmpty else { return }
     unsafe bias.withFloat32(workspace, pool) {
-      unsafe hearth_add_bias(pool.pointer, y.data, $0, y.rows, y.columns)
+      unsafe hearth_add_bias(pool.pointer, y.data + rows.lowerBound * y.columns, $0, rows.count, y.columns)
     }
   }
 

@@ -11,17 +11,24 @@ final class LowRankPair {
   let down: Parameter
   /// B, `[outputs, rank]`.
   let up: Parameter
-  let scale: Float
-  /// Probability that an input of A is dropped in training.
-  let dropout: Float
+  /// The lengths of the map's rows, with DoRA.
+  let magnitude: Magnitude?
+  /// Rank and α of this pair, which need not be those of all.
+  let settings: Adapter.Settings
 
+  var scale: Float { settings.scale }
+  /// Probability that an input of A is dropped in training.
+  var dropout: Float { settings.dropout }
   var rank: Int { down.rows }
 
-  init(down: Parameter, up: Parameter, scale: Float, dropout: Float) {
+  /// All that is trained.
+  var parameters: [Parameter] { [down, up] + (magnitude.map { [$0.lengths] } ?? []) }
+
+  init(down: Parameter, up: Parameter, magnitude: Magnitude? = nil, settings: Adapter.Settings) {
     self.down = down
     self.up = up
-    self.scale = scale
-    self.dropout = dropout
+    self.magnitude = magnitude
+    self.settings = settings
   }
 
   /// A pair of zeros that fits `linear`.
@@ -34,9 +41,9 @@ final class LowRankPair {
       ParameterName(gguf: base.gguf + ".weight.lora_b", huggingFace: base.huggingFace + ".lora_B.weight"),
       rows: linear.outputs, columns: settings.rank, stored: nil,
       rotaryHeadCount: linear.weight.rotaryHeadCount)
-    down.holdFloat32(pool)
-    up.holdFloat32(pool)
-    self.init(down: down, up: up, scale: settings.scale, dropout: settings.dropout)
+    self.init(
+      down: down, up: up, magnitude: settings.isWeightDecomposed ? Magnitude(linear) : nil, settings: settings)
+    for parameter in parameters { parameter.holdFloat32(pool) }
   }
 }
 

@@ -67,7 +67,7 @@ final class RoPE {
   }
 
   /// Runs `body` with tables that cover positions below `count`.
-  fileprivate func withTables(
+  func withTables(
     _ count: Int, _ body: (_ cosines: UnsafePointer<Float>, _ sines: UnsafePointer<Float>) -> Void
   ) {
     if positionCount < count {

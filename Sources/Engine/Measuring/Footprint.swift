@@ -52,11 +52,10 @@ extension LanguageModel {
         bytes += 4 * parameter.count
       }
     }
-    let element = precision == .serving ? 2 : 4
     let widest = linears.map { max($0.inputs, $0.outputs) }.max() ?? shape.width
     return Footprint(
       weightBytes: bytes,
-      cacheBytesPerToken: 2 * element * shape.layerCount * shape.keyValueHeadCount * shape.headWidth,
+      cacheBytesPerToken: cacheShape.layerCount * cacheShape.layerBytes / KVCache.pageTokens,
       // The widest tensors twice, and four of the model's width, of the longest chunk of a prompt.
       workspaceBytes: 4 * 512 * (2 * widest + 4 * shape.width) + 4 * shape.vocabularyCount,
       parameterCount: parameterCount, contextLength: contextLength)

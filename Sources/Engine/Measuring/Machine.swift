@@ -3,7 +3,7 @@ internal import Glibc
 
 /// What kernels find on this machine, and how fast it is.
 public enum Machine {
-  /// The instruction set that kernels use: "scalar", "avx2" or "avx512".
+  /// The instruction set that kernels use: "scalar", "avx2" or "avx512", or on AArch64 "neon", "dotprod" or "i8mm".
   public static var instructionSet: String { unsafe String(cString: hearth_isa_name(hearth_isa_current())) }
 
   /// The best that this processor has and kernels exist for.

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// A model in memory: token ids in, log-probabilities out.
 ///
 /// Not `Sendable`: a model belongs to the executor that runs it, together with its worker pool.
@@ -6,6 +8,8 @@ public final class LanguageModel {
   public let checkpoint: Checkpoint
   /// What generation computes in. Losses and scores take theirs as an argument or from here; training is always f32.
   public let precision: Precision
+  /// What `serving` keeps keys and values in; to be chosen before the first pass, and before a cache is made for the model.
+  public var cacheType = CacheType.f16
   /// The threads that this model's kernels run on.
   public let pool: WorkerPool
   let architecture: any Architecture
@@ -65,6 +69,8 @@ public final class LanguageModel {
     }
   }
 
+  /// The most memory that activations ever took, in bytes.
+  public var workspacePeakBytes: Int { workspace.peakBytes }
   /// The longest sequence the model was made for, in tokens.
   public var contextLength: Int { architecture.shape.contextLength }
   /// Rows of the token table; ids are 0 to one less.
@@ -79,7 +85,7 @@ public final class LanguageModel {
     let shape = architecture.shape
     return CacheShape(
       layerCount: shape.layerCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth,
-      isHalf: precision == .serving)
+      type: precision == .reference ? HEARTH_CACHE_F32 : cacheType == .q8 ? HEARTH_CACHE_Q8 : HEARTH_CACHE_F16)
   }
 
   /// An empty sequence, to be continued by passes; its pages are limited by memory only.
@@ -154,18 +160,12 @@ public final class LanguageModel {
   public func losses(
     _ batch: TrainingBatch, adapter: Adapter? = nil, precision: Precision = .reference
   ) -> [Double] {
-    var sums = [Double](repeating: 0, count: batch.sequenceCount)
-    guard !batch.targets.isEmpty else { return sums }
+    guard !batch.targets.isEmpty else { return batch.sums([]) }
     let pass = Pass(
       packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
     let hidden = architecture.hiddenStates(batch.tokens, pass)
-    let losses = pass.crossEntropy(
-      pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0)
-    var sequence = 0
-    for (row, loss) in zip(batch.supervisedRows, losses) {
-      while row >= Int(batch.starts[sequence + 1]) { sequence += 1 }
-      sums[sequence] += Double(loss)
-    }
-    return sums
+    return batch.sums(
+      pass.crossEntropy(
+        pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0))
   }
 }

@@ -64,8 +64,7 @@ struct Llama: Architecture {
     var x = pass.embed(tokens, embedding)  // [tokens, width]
     for (layer, block) in blocks.enumerated() {
       let qkv = pass.apply([block.query, block.key, block.value], to: x, normalisedBy: block.attentionNorm)
-      let (q, k) = (pass.rope(qkv[0], rope), pass.rope(qkv[1], rope))
-      let a = pass.attention(q, k, qkv[2], attention, layer: layer)
+      let a = pass.attention(qkv[0], qkv[1], qkv[2], attention, turnedBy: rope, layer: layer)
       x = pass.apply(block.output, to: a, addedTo: x)
 
       let gateUp = pass.apply([block.gate, block.up], to: x, normalisedBy: block.feedForwardNorm)

@@ -44,6 +44,8 @@ public final class Parameter {
   var activations = ActivationPrecision.bits8
   /// Whether training changes this parameter. Requires f32 values.
   var isTrainable = false
+  /// Counts changes of the values, for what is computed from them and kept.
+  private(set) var version = 0
   /// ∂loss/∂self, `[rows, columns]`, allocated and zeroed by the trainer.
   private(set) var gradient: UnsafeMutablePointer<Float>?
   /// The f32 values, when they are held.
@@ -176,7 +178,11 @@ public final class Parameter {
       }
     }
     dropPacked()
+    noteChange()
   }
+
+  /// To be called by whoever changes the f32 values in place.
+  func noteChange() { version += 1 }
 
   // MARK: Serving
 

@@ -70,6 +70,7 @@ final class AdamW {
       c.gradient_scale = gradientScale
       unsafe hearth_adamw(
         pool.pointer, values, &first[index], &second[index], gradient, parameter.count, &c)
+      parameter.noteChange()
       parameter.zeroGradient()
     }
   }

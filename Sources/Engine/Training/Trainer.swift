@@ -13,6 +13,8 @@ public final class Trainer {
     public let supervisedTokens: Int
     /// Every token that went through the model.
     public let tokens: Int
+    /// How preferences stand before the step; nil when none were trained on.
+    public var preferences: PreferenceFigures?
   }
 
   /// Everything about the optimisation that stays the same from step to step.
@@ -44,12 +46,17 @@ public final class Trainer {
   /// What the trainer was made with.
   public let settings: Settings
   let optimizer: AdamW
+  /// Who else trains this model, each on a share of every batch; nil when this process is alone.
+  public let group: (any TrainingGroup)?
 
   /// Steps taken, in this run and those it resumes.
   public var stepCount: Int { optimizer.stepCount }
 
-  /// - Parameter adapter: What to train; nil trains every parameter of the model.
-  public init(_ model: LanguageModel, adapter: Adapter?, settings: Settings) {
+  /// - Parameters:
+  ///   - adapter: What to train; nil trains every parameter of the model.
+  ///   - group: With whom; every member is made with the same arguments and takes the same steps.
+  public init(_ model: LanguageModel, adapter: Adapter?, settings: Settings, group: (any TrainingGroup)? = nil) {
+    self.group = group
     self.model = model
     self.adapter = adapter
     self.settings = settings
@@ -85,18 +92,31 @@ public final class Trainer {
   /// One optimiser step over batches whose gradients are added up.
   ///
   /// The loss is the sum over supervised tokens divided by their number over *all* batches, so it does not matter how examples are split
-  /// into batches.
+  /// into batches, nor among how many members of a group they are shared.
   ///
-  /// - Throws: `TrainingError.lossIsNotFinite` before anything has changed.
+  /// - Parameter batches: All batches of the step; a member of a group works on its share of each.
+  /// - Throws: `TrainingError` before anything has changed.
   public func step(_ batches: [TrainingBatch], learningRate: Double) throws(TrainingError) -> StepResult {
     let supervised = batches.reduce(0) { $0 + $1.targets.count }
     let tokens = batches.reduce(0) { $0 + $1.tokens.count }
     var sum = 0.0
-    for (index, batch) in batches.enumerated() where !batch.targets.isEmpty {
-      sum += accumulate(
-        batch, scale: 1 / Float(supervised), pass: stepCount << 16 | index)
+    for (index, batch) in batches.enumerated() {
+      let share = group.map { batch.sequences($0.share(of: batch.sequenceCount)) } ?? batch
+      guard !share.targets.isEmpty else { continue }
+      sum += accumulate(share, scale: 1 / Float(supervised), pass: stepCount << 16 | index)
     }
-    let loss = supervised > 0 ? sum / Double(supervised) : 0
+    sum = try combine([sum])[0]
+    return try update(
+      StepResult(
+        loss: supervised > 0 ? sum / Double(supervised) : 0, gradientNorm: 0, supervisedTokens: supervised,
+        tokens: tokens), learningRate: learningRate)
+  }
+
+  /// Shortens the gradient that was gathered, and takes the step.
+  ///
+  /// - Throws: `TrainingError.lossIsNotFinite` before anything has changed.
+  func update(_ gathered: StepResult, learningRate: Double) throws(TrainingError) -> StepResult {
+    let loss = gathered.loss
     let norm = optimizer.gradientNorm(model.pool)
     guard loss.isFinite, norm.isFinite else {
       for parameter in optimizer.parameters { parameter.zeroGradient() }
@@ -109,7 +129,9 @@ public final class Trainer {
     }
     optimizer.step(learningRate: learningRate, gradientScale: Float(scale), model.pool)
     model.revision += 1
-    return StepResult(loss: loss, gradientNorm: norm, supervisedTokens: supervised, tokens: tokens)
+    return StepResult(
+      loss: loss, gradientNorm: norm, supervisedTokens: gathered.supervisedTokens, tokens: gathered.tokens,
+      preferences: gathered.preferences)
   }
 }
 
@@ -117,6 +139,8 @@ public final class Trainer {
 public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The parameters are still those of before the step.
   case lossIsNotFinite(step: Int, loss: Double, gradientNorm: Double)
+  /// Another member of the group does not answer; the parameters are still those of before the step.
+  case groupFailed(step: Int, String)
 
   /// What happened and what to do about it.
   public var description: String {
@@ -124,6 +148,7 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
     case .lossIsNotFinite(let step, let loss, let norm):
       "step \(step): the loss is \(loss) and the gradient's norm \(norm). Nothing was changed by this step. "
         + "Use a smaller learning rate, a longer warm-up or a smaller --max-gradient-norm."
+    case .groupFailed(let step, let reason): "step \(step): \(reason)"
     }
   }
 }

@@ -24,6 +24,8 @@ struct Bench: ParsableCommand {
   @Option(help: "Threads to compute with (default: as many as this process may use).") var threads: Int?
   @Option(help: "serving: fast integer kernels; reference: f32 from dequantised weights.")
   var precision: Precision = .serving
+  @Option(name: .customLong("kv-type"), help: "What keys and values are kept in: f16, or q8, half of that.")
+  var cacheType = CacheType.f16
   @Flag(help: "Load a model even when it seems not to fit into memory.") var ignoreMemory = false
   @Flag(help: "Print JSON.") var json = false
   @Flag(help: "Print nothing but the result.") var quiet = false
@@ -46,7 +48,7 @@ struct Bench: ParsableCommand {
     let facts = try ModelFacts(location)
     let opened = try ChatModel.open(
       path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads),
-      room: Room(isChecked: !ignoreMemory))
+      room: Room(isChecked: !ignoreMemory, cacheType: cacheType))
     let loadSeconds = (ContinuousClock.now - started).seconds
     try requireRoom(opened)
     var benchmark = Benchmark()

@@ -20,6 +20,7 @@ struct Evaluate: ParsableCommand {
   @Option(parsing: .upToNextOption, help: "JSONL files of held-out examples.") var data: [String]
   @Option(help: "Another model to compare with.") var against: String?
   @Flag(help: "Let the models answer, and compare the answers with the references.") var generate = false
+  @Flag(help: "Measure on general texts and questions too, to see what was forgotten.") var probe = false
   @Option(parsing: .unconditional, help: "The longest answer, in tokens.") var maxTokens = 64
   @Option(parsing: .unconditional, help: "Print this many questions with the answers.") var samples = 0
   @Option(help: "Write a page with figures and sample answers.") var report: String?
@@ -42,7 +43,7 @@ struct Evaluate: ParsableCommand {
     for name in [model] + (against.map { [$0] } ?? []) { _ = try ModelStore().locate(name) }
     let precision = options.chosenPrecision ?? .reference
     let evaluator = try Evaluator(
-      files: data, generates: generate || samples > 0, maximumTokenCount: maxTokens)
+      files: data, generates: generate || samples > 0, probes: probe, maximumTokenCount: maxTokens)
     let tuned = try options.open(model)
     let result = try evaluator.evaluate(tuned, precision: precision)
     let other = try against.map {
@@ -88,6 +89,11 @@ struct Evaluate: ParsableCommand {
     row("key fact right", tuned.key_fact, other?.key_fact, share: true)
     row("exact match", tuned.exact_match, other?.exact_match, share: true)
     row("token F1", tuned.token_f1, other?.token_f1, share: true)
+    row("general text", tuned.probe?.bits_per_byte, other?.probe?.bits_per_byte)
+    row("general questions", tuned.probe?.accuracy, other?.probe?.accuracy, share: true)
+    if let probe = tuned.probe, let base = other?.probe {
+      for warning in GeneralProbe.warnings(base: base, tuned: probe) { print("warning: forgotten: \(warning)") }
+    }
     if let difference = comparison.difference {
       print(
         String(

@@ -19,6 +19,8 @@ struct Export: ParsableCommand {
       much as the first time. safetensors keeps the base's type, F32 if it was quantised. With --type, all matrices take \
       that type (the output head of small types: Q6_K, as llama.cpp does).
 
+      A merged model is read back and compared with the one it was made of, on examples that the run kept aside, or those of       --data: what lost more than a tenth of what was learned is not written. Figures go to standard error.
+
       Examples:
         hearth export help-desk --format peft --output help-desk-adapter
         hearth export help-desk --format gguf --type Q8_0 --output h.gguf
@@ -32,9 +34,13 @@ struct Export: ParsableCommand {
   @Option(help: "What PEFT is to call the base (default: its repository, or its path).") var base: String?
   @Flag(help: "Replace what is there.") var force = false
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var checking: ExportCheckOptions
   @OptionGroup var options: ModelOptions
 
   func validate() throws {
+    if !format.isMerged, let flag = checking.given {
+      throw ValidationError("\(flag): only goes with --format gguf or safetensors")
+    }
     if base != nil, format != .peft { throw ValidationError("--base: only goes with --format peft") }
     if let type, !format.types.contains(type.name) {
       throw ValidationError(
@@ -45,9 +51,12 @@ struct Export: ParsableCommand {
   }
 
   func run() throws {
-    let exporter = Exporter(try ModelStore().locate(model), pool: WorkerPool(threadCount: options.threads))
-    let result = try exporter.export(format, to: output, type: type, replaces: force, baseName: base)
+    let location = try ModelStore().locate(model)
+    let exporter = Exporter(location, pool: WorkerPool(threadCount: options.threads))
+    let result = try exporter.export(
+      format, to: output, type: type, replaces: force, baseName: base, check: checking.request(location, options))
     for note in result.notes { StandardError.write("hearth: \(note)\n") }
+    if !options.quiet, let check = result.check { StandardError.write(check.summary) }
     if json { return try JSONOutput.write(result) }
     result.show(isBrief: options.quiet)
   }
@@ -68,6 +77,28 @@ extension ExportResult {
     if tensors_copied > 0 {
       print("\(tensors_copied) tensors as they were, \(tensors_converted) written anew")
     }
+  }
+}
+
+extension ExportCheck {
+  /// A table for people.
+  var summary: String {
+    func row(_ name: String, _ loss: Double, _ figures: Figures?) -> String {
+      let padded = name + String(repeating: " ", count: max(1, 28 - name.count))
+      let rest = figures.map { String(format: "  KL %.5f  top-1 %.1f %%", $0.mean_kl, 100 * $0.top1_agreement) } ?? ""
+      return padded + String(format: "%.4f", loss) + rest + "\n"
+    }
+    var text = "held-out loss of \(examples) examples (\(tokens) tokens)\n"
+    if let base_loss { text += row("  base", base_loss, nil) }
+    text += row(base_loss == nil ? "  the model" : "  base and what it learned", tuned_loss, nil)
+    if let merged { text += row("  merged, f32", merged.loss, merged) }
+    text += row("  as written", written.loss, written)
+    if let learned, let allowed_loss {
+      text += String(
+        format: "%.4f were learned, %.4f of them lost (%.4f is allowed)\n", learned, max(0, lost), allowed_loss)
+      if !isPassed { text += "warning: it lost what was learned; written all the same, as --allow-loss was given\n" }
+    }
+    return text
   }
 }
 

@@ -15,6 +15,7 @@ struct Finetune: ParsableCommand {
         {"conversations": [{"from": "human", "value": "…"}, …]}
         {"prompt": "…", "completion": "…"}     {"input": "…", "output": "…"}
         {"instruction": "…", "input": "…", "output": "…"}     {"text": "…"}
+        {"prompt": "…", "chosen": "…", "rejected": "…"}     with --objective dpo
 
       Examples:
         hearth finetune --model smollm2 --data desk.jsonl --output runs/desk
@@ -30,9 +31,19 @@ struct Finetune: ParsableCommand {
   var validationFraction: Double?
   @Option(help: "The run folder.") var output: String
   @Option(help: "A name for the result in the store.") var name: String?
+  @Option(parsing: .upToNextOption, help: "JSONL files of ordinary conversations to mix in, against forgetting.")
+  var replay: [String] = []
+  @Option(parsing: .unconditional, help: "Their share of what is trained on (default: 0.1).") var replayFraction:
+    Double?
+  @Option(help: "sft: learn the answers; dpo: prefer chosen answers to rejected ones (default: sft).")
+  var objective: FineTuningRecipe.Objective?
+  @Option(parsing: .unconditional, help: "With dpo, how firmly the model is held to its beginning (default: 0.1).")
+  var beta: Double?
   @Option(help: "lora: small matrices beside the weights; full: every weight.") var method: FineTuningRecipe.Method?
   @Option(parsing: .unconditional, help: "Rank of the LoRA matrices (default: 8).") var rank: Int?
   @Option(parsing: .unconditional, help: "The LoRA term is scaled by alpha / rank (default: 16).") var alpha: Float?
+  @Flag(inversion: .prefixedNo, help: "Scale the LoRA term by alpha / √rank (rsLoRA; default: no).") var rslora: Bool?
+  @Flag(inversion: .prefixedNo, help: "Learn the length of each row as well (DoRA; default: no).") var dora: Bool?
   @Option(parsing: .unconditional, help: "Probability of dropping an input of LoRA (default: 0).") var dropout: Float?
   @Option(help: "all, attention, or names separated by commas (default: all).") var targets: String?
   @Option(help: "Continue from this PEFT adapter.") var adapter: String?
@@ -47,7 +58,9 @@ struct Finetune: ParsableCommand {
   var maxLength: Int?
   @Option(help: "on or off; conversations never see each other and there is no padding either way.")
   var packing: Packing?
-  @Option(parsing: .unconditional, help: "The highest learning rate (default: 2e-4; 2e-5 with --method full).")
+  @Option(
+    parsing: .unconditional,
+    help: "The highest learning rate (default: 2e-4; 2e-5 with --method full, 5e-5 with --objective dpo).")
   var learningRate: Double?
   @Option(help: "cosine, linear or constant (default: cosine).") var schedule: LearningRateSchedule.Shape?
   @Option(parsing: .unconditional, help: "Share of the steps in which the learning rate rises (default: 0.03).")
@@ -66,6 +79,8 @@ struct Finetune: ParsableCommand {
   @Option(parsing: .unconditional, help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
   @Option(help: "f32, or serving: measure held-out loss in the kernels that will serve (default: f32).") var precision:
     FineTuningRecipe.TrainingPrecision?
+  @Flag(inversion: .prefixedNo, help: "Measure base and result on general texts and questions (default: yes).")
+  var probe: Bool?
   @Option(help: "What a template that writes the date takes as today, YYYY-MM-DD (default: the day the run begins).")
   var date: String?
   @Option(help: "Folder for TensorBoard (default: the run folder).") var logdir: String?
@@ -81,6 +96,25 @@ struct Finetune: ParsableCommand {
   enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
 
   func run() throws {
+    guard let group = try MPILaunch.group() else { return try train(nil) }
+    do { try group.rank == 0 ? train(group) : lend(to: group) } catch {
+      // The others cannot go on without this one, nor would they notice for as long as they compute.
+      StandardError.write("hearth: \(error)\n")
+      MPILaunch.abandon(group)
+      throw SilentFailure()
+    }
+    MPILaunch.leave(group)
+  }
+
+  /// Works on the run of the group's first process.
+  private func lend(to group: any TrainingGroup) throws {
+    let recipe = try FineTuningMember.recipe(of: group)
+    let location = try ModelStore().locate(recipe.model)
+    let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
+    try FineTuningMember(recipe, base: base, group: group).run()
+  }
+
+  private func train(_ group: (any TrainingGroup)?) throws {
     var resolved = try startingRecipe()
     if !resume { try applyFlags(to: &resolved) }
     if !resume, resolved.model.isEmpty || resolved.data.isEmpty {
@@ -89,8 +123,9 @@ struct Finetune: ParsableCommand {
           + "names both, or --resume")
     }
     try resolved.validate()
+    if let name { try ModelStore().requireNoAlias(name) }
     if preview {
-      for file in resolved.data + resolved.validation { try Places.requireReadable(file, "--data") }
+      for file in resolved.data + resolved.validation + resolved.replay { try Places.requireReadable(file, "--data") }
     } else {
       try FineTuning.checkPlaces(resolved, output: output, resume: resume, logFolder: logdir)
     }
@@ -109,10 +144,11 @@ struct Finetune: ParsableCommand {
     if preview { return try FineTuningPreview(resolved, base).print(json: json) }
 
     let run = try FineTuning(
-      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir)
+      resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir,
+      group: group)
     Interruption.watch()
     run.isInterrupted = { Interruption.isRequested }
-    let progress = TrainingProgress(isQuiet: quiet || json)
+    let progress = TrainingProgress(isQuiet: quiet || json, resolved, base.tokenizer)
     let done = try run.run { event in
       if json { try TrainingEventJSON.write(event) }
       progress.show(event)
@@ -138,8 +174,11 @@ struct Finetune: ParsableCommand {
   private var trainingFlags: [String] {
     let given: [(String, Bool)] = [
       ("model", model != nil), ("data", !data.isEmpty), ("validation", !validation.isEmpty),
-      ("validation-fraction", validationFraction != nil), ("method", method != nil), ("rank", rank != nil),
-      ("alpha", alpha != nil), ("dropout", dropout != nil), ("targets", targets != nil), ("adapter", adapter != nil),
+      ("validation-fraction", validationFraction != nil), ("replay", !replay.isEmpty),
+      ("replay-fraction", replayFraction != nil), ("objective", objective != nil), ("beta", beta != nil),
+      ("probe", probe != nil), ("method", method != nil), ("rank", rank != nil),
+      ("alpha", alpha != nil), ("rslora", rslora != nil), ("dora", dora != nil), ("dropout", dropout != nil),
+      ("targets", targets != nil), ("adapter", adapter != nil),
       ("epochs", epochs != nil), ("max-steps", maxSteps != nil), ("batch-size", batchSize != nil),
       ("gradient-accumulation", gradientAccumulation != nil), ("max-length", maxLength != nil),
       ("packing", packing != nil), ("learning-rate", learningRate != nil), ("schedule", schedule != nil),
@@ -165,10 +204,16 @@ struct Finetune: ParsableCommand {
     if !validation.isEmpty, validationFraction != nil {
       throw ValidationError("--validation-fraction: --validation already says what is held out: drop one of the two")
     }
+    if beta != nil, objective == .sft || objective == nil && recipe == nil {
+      throw ValidationError("--beta: belongs to --objective dpo: add it, or drop --beta")
+    }
+    if replayFraction != nil, replay.isEmpty, recipe == nil {
+      throw ValidationError("--replay-fraction: a share of what? Give --replay FILE too")
+    }
     if method == .full {
       let given = [
         ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
-        ("--targets", targets != nil),
+        ("--targets", targets != nil), ("--rslora", rslora == true), ("--dora", dora == true),
       ]
       if let flag = given.first(where: \.1)?.0 {
         throw ValidationError(
@@ -188,10 +233,18 @@ struct Finetune: ParsableCommand {
     if !data.isEmpty { recipe.data = data }
     if !validation.isEmpty { recipe.validation = validation }
     set(validationFraction, \.validationFraction)
+    if !replay.isEmpty { recipe.replay = replay }
+    set(replayFraction, \.replayFraction)
+    set(objective, \.objective)
+    set(beta, \.beta)
+    set(probe, \.probe)
     set(method, \.method)
     if recipe.method == .full, self.recipe == nil { recipe.learningRate = 2e-5 }
+    if recipe.objective == .dpo, self.recipe == nil { recipe.learningRate = 5e-5 }
     set(rank, \.rank)
     set(alpha, \.alpha)
+    set(rslora, \.rslora)
+    set(dora, \.dora)
     set(dropout, \.dropout)
     if let targets {
       recipe.targets =
@@ -203,11 +256,14 @@ struct Finetune: ParsableCommand {
       let contradictions = [
         ("--rank", rank.map { $0 != settings.rank }), ("--alpha", alpha.map { $0 != settings.alpha }),
         ("--dropout", dropout.map { $0 != settings.dropout }), ("--targets", targets.map { _ in true }),
+        ("--rslora", rslora.map { $0 != settings.isRankStabilised }),
+        ("--dora", dora.map { $0 != settings.isWeightDecomposed }),
       ]
       if let flag = contradictions.first(where: { $0.1 == true })?.0 {
         throw ValidationError("\(flag): is decided by the adapter that is continued from, \(path): drop one of the two")
       }
       (recipe.rank, recipe.alpha, recipe.dropout) = (settings.rank, settings.alpha, settings.dropout)
+      (recipe.rslora, recipe.dora) = (settings.isRankStabilised, settings.isWeightDecomposed)
     }
     set(epochs, \.epochs)
     if let maxSteps { recipe.maxSteps = maxSteps }
@@ -232,6 +288,7 @@ struct Finetune: ParsableCommand {
 }
 
 extension FineTuningRecipe.Method: ExpressibleByArgument {}
+extension FineTuningRecipe.Objective: ExpressibleByArgument {}
 extension FineTuningRecipe.Order: ExpressibleByArgument {}
 extension FineTuningRecipe.TrainingPrecision: ExpressibleByArgument {}
 extension LearningRateSchedule.Shape: ExpressibleByArgument {}

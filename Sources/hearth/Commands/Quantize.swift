@@ -9,7 +9,8 @@ struct Quantize: ParsableCommand {
     abstract: "Store a model's weights in another type, and measure what that costs.",
     discussion: """
       Writes one GGUF file; a fine-tuned model is merged first. Prints the relative root-mean-square error of each kind \
-      of tensor, and the perplexity on a short text that ships with Hearth before and after.
+      of tensor, and the perplexity on a short text that ships with Hearth before and after. A fine-tuned model is also \
+      checked as by hearth export, and not written if it lost what was learned.
 
       Example:
         hearth quantize smollm2 --type Q8_0 --output smollm2-q8.gguf
@@ -21,13 +22,16 @@ struct Quantize: ParsableCommand {
   @Flag(help: "Replace what is there.") var force = false
   @Flag(inversion: .prefixedNo, help: "Compare perplexities.") var measure = true
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup var checking: ExportCheckOptions
   @OptionGroup var options: ModelOptions
 
   func run() throws {
+    let location = try ModelStore().locate(model)
     let quantization = Quantization(
-      try ModelStore().locate(model), precision: options.precision,
-      pool: WorkerPool(threadCount: options.threads))
-    let report = try quantization.run(type, to: output, measures: measure, replaces: force)
+      location, precision: options.precision, pool: WorkerPool(threadCount: options.threads))
+    let report = try quantization.run(
+      type, to: output, measures: measure, replaces: force, check: checking.request(location, options))
+    if !options.quiet, let check = report.check { StandardError.write(check.summary) }
     if json { return try JSONOutput.write(report) }
     print(
       "\(report.output)  \(ByteText.of(report.size_bytes)), was \(ByteText.of(report.size_bytes_before))")

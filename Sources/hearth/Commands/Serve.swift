@@ -83,7 +83,7 @@ struct Serve: AsyncParsableCommand {
     (settings.allowsExposure, settings.isOpenOnLoopback) = (insecure, noKeys)
     (settings.allowedHosts, settings.allowedOrigins) = (allowHost, allowOrigin)
     (settings.engine.laneCount, settings.engine.queueLimit) = (parallel, queue)
-    settings.engine.contextLength = options.context
+    (settings.engine.contextLength, settings.engine.cacheType) = (options.context, options.cacheType)
     settings.engine.cacheBytes = cacheMegabytes.map { $0 << 20 }
     (settings.precision, settings.threads) = (options.precision, options.threads)
     settings.checksMemory = !options.ignoreMemory

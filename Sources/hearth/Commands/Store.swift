@@ -66,8 +66,18 @@ struct List: ParsableCommand {
     for (model, size) in zip(models, sizes) {
       print(
         model.name + padding(model.name, to: width) + "  " + padding(size, to: sizeWidth) + size + "  "
-          + (model.parent.map { "tuned from \($0)" } ?? model.source))
+          + List.description(model))
     }
+  }
+
+  /// "tuned from smollm2, best loss 0.1712, data 3f2a91bc, 2026-11-25".
+  private static func description(_ model: ModelManifest) -> String {
+    var facts = [model.target.map { "stands for \($0)" } ?? model.parent.map { "tuned from \($0)" } ?? model.source]
+    guard model.parent != nil || model.isAlias else { return facts[0] }
+    if let loss = model.bestLoss { facts.append(String(format: "best loss %.4f", loss)) }
+    if let hash = model.dataHash { facts.append("data \(hash.prefix(8))") }
+    facts.append(TemplateDate.text(of: Date(timeIntervalSince1970: model.date)))
+    return facts.joined(separator: ", ")
   }
 
   /// A model's record and its size.
@@ -83,6 +93,8 @@ struct List: ParsableCommand {
     private enum CodingKeys: String, CodingKey { case size_bytes }
 
     func encode(to encoder: any Encoder) throws {
+      var manifest = manifest
+      manifest.history = nil
       try manifest.encode(to: encoder)
       var container = encoder.container(keyedBy: CodingKeys.self)
       try container.encodeIfPresent(size_bytes, forKey: .size_bytes)

@@ -27,9 +27,17 @@ struct Tokenize: ParsableCommand {
     var special: Bool?
     var ids: [Int32]?
   }
-  private struct Pieces: Encodable {
+  struct Pieces: JSONWritable {
     let ids: [Int32]
     let pieces: [String]
+
+    func write(to json: inout JSONWriter) {
+      json.verbatim("{\"ids\":")
+      json.array(ids) { json, id in json.integer(id) }
+      json.verbatim(",\"pieces\":")
+      json.array(pieces) { json, piece in json.string(piece) }
+      json.verbatim("}")
+    }
   }
   private struct Text: Encodable { let text: String }
 

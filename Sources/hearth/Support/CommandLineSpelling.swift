@@ -8,7 +8,7 @@ enum CommandLineSpelling {
   /// - Throws: `ValidationError` for a command that there is none of, with the one that was probably meant.
   static func corrected(_ arguments: [String]) throws -> [String] {
     if let first = arguments.first, !first.hasPrefix("-") { try requireCommand(first) }
-    if arguments.first == "evaluate", arguments.dropFirst().first == "--data",
+    if arguments.first == "evaluate" || arguments.first == "promote", arguments.dropFirst().first == "--data",
       !arguments.dropFirst(2).contains(where: { $0.hasPrefix("-") })
     {
       throw ValidationError("--data: takes all that follows it: give MODEL before --data")

@@ -15,6 +15,9 @@ struct ModelOptions: ParsableArguments {
   /// What was chosen, or what is fastest.
   var precision: Precision { chosenPrecision ?? .serving }
 
+  @Option(name: .customLong("kv-type"), help: "What keys and values are kept in: f16, or q8, half of that.")
+  var cacheType = CacheType.f16
+
   @Option(parsing: .unconditional, help: "The longest sequence, in tokens (default: the model's).")
   var context: Int?
 
@@ -36,14 +39,19 @@ struct ModelOptions: ParsableArguments {
 
   /// Loads a model by name or path.
   func open(_ model: String) throws -> ChatModel {
-    let location = try ModelStore().locate(model)
-    return try ChatModel.open(
+    try open(at: ModelStore().locate(model))
+  }
+
+  /// Loads a model from where it lies.
+  func open(at location: ModelStore.Location) throws -> ChatModel {
+    try ChatModel.open(
       path: location.path, name: location.name, precision: precision, pool: WorkerPool(threadCount: threads),
-      room: Room(contextLength: context, isChecked: !ignoreMemory))
+      room: Room(contextLength: context, isChecked: !ignoreMemory, cacheType: cacheType))
   }
 }
 
 extension Precision: ExpressibleByArgument {}
+extension CacheType: ExpressibleByArgument {}
 
 /// A failure to report as it is.
 struct CommandError: Error, CustomStringConvertible {

@@ -91,6 +91,12 @@ enum JSONOutput {
 
   /// The line, with its end.
   static func line(_ value: any Encodable) throws -> Data {
+    if let value = value as? any JSONWritable {
+      var json = JSONWriter()
+      value.write(to: &json)
+      json.verbatim("\n")
+      return Data(json.bytes)
+    }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     // NaN and infinity have no JSON number; a string tells a reader more than a crash.

@@ -1,5 +1,7 @@
 internal import Chat
+internal import Engine
 internal import Foundation
+internal import Tokenizers
 
 /// A run's progress on stderr: a bar that moves when stderr is a terminal, a line for each evaluation otherwise.
 final class TrainingProgress {
@@ -8,25 +10,50 @@ final class TrainingProgress {
   private let started = ContinuousClock.now
   private var firstStep: Int?
   private var smoothedLoss: Double?
+  private let maximumLength: Int
+  private let tokenizer: Tokenizer
+  /// When the second step that this process takes began: the first one also makes what is made once.
+  private var secondStep: ContinuousClock.Instant?
 
-  init(isQuiet: Bool) { self.isQuiet = isQuiet }
+  init(isQuiet: Bool, _ recipe: FineTuningRecipe, _ tokenizer: Tokenizer) {
+    self.isQuiet = isQuiet
+    self.tokenizer = tokenizer
+    maximumLength = recipe.maxLength
+  }
 
   func show(_ event: FineTuningEvent) {
     guard !isQuiet else { return }
     switch event {
     case .prepared(let training, let validation, let parameters, let steps):
-      line(
-        "\(training.exampleCount) examples (\(training.tokenCount) tokens, \(training.supervisedCount) supervised), "
-          + "\(validation.exampleCount) held out, \(parameters) trainable numbers, \(steps) steps")
-      for warning in training.warnings { line("warning: \(warning.count) × \(warning.first)") }
-      for leak in validation.leaks.prefix(3) { line("warning: \(leak)") }
+      let summary = DataSummary(
+        training: training, validation: validation, maximumLength: maximumLength, tokenizer: tokenizer)
+      for text in summary.short { line(text) }
+      line("\(parameters) trainable numbers, \(steps) steps")
+      for warning in summary.warnings { line(warning) }
     case .resumed(let step): line("resumed after step \(step)")
     case .step(let step): show(step)
     case .evaluation(let evaluation):
       line(
         String(
-          format: "step %d: held-out loss %.4f, perplexity %.2f%@", evaluation.step, evaluation.loss,
-          evaluation.perplexity, evaluation.isBest ? ", the best so far" : ""))
+          format: "step %d: held-out loss %.4f%@%@", evaluation.step, evaluation.loss,
+          evaluation.perplexity.map { String(format: ", perplexity %.2f", $0) }
+            ?? evaluation.preferences.map {
+              String(format: ", %.0f %% of pairs right, margin %.3f", 100 * $0.accuracy, $0.margin)
+            } ?? "",
+          evaluation.isBest ? ", the best so far" : ""))
+    case .probe(let probe):
+      line(
+        String(
+          format:
+            "beside what was taught: %.3f bits per byte of general text (base %.3f), %.0f of %d questions (base %.0f)",
+          probe.tuned.bits_per_byte, probe.base.bits_per_byte, probe.tuned.accuracy * Double(probe.tuned.questions),
+          probe.tuned.questions, probe.base.accuracy * Double(probe.base.questions)))
+      for warning in probe.warnings { line("warning: forgotten: \(warning)") }
+      if !probe.warnings.isEmpty {
+        line(
+          "Mix in ordinary conversations (--replay FILE), or use a smaller --learning-rate, fewer --epochs or a smaller --rank"
+        )
+      }
     case .done(let done):
       line(
         String(
@@ -49,6 +76,7 @@ final class TrainingProgress {
     smoothedLoss = smoothedLoss.map { 0.9 * $0 + 0.1 * step.loss } ?? step.loss
     let first = firstStep ?? step.step
     firstStep = first
+    foretell(step, after: step.step - first)
     guard isTerminal else { return }
     let share = Double(step.step) / Double(max(1, step.stepCount))
     let filled = Int(share * 24)
@@ -59,6 +87,17 @@ final class TrainingProgress {
       String(
         format: "\r\u{1B}[K%@ %d/%d  loss %.4f  %.0f tokens/s  %@ left", bar, step.step, step.stepCount,
         smoothedLoss ?? step.loss, step.tokensPerSecond, TrainingProgress.time(left)))
+  }
+
+  /// Says once, when two steps of this process are done, how long the others will take.
+  private func foretell(_ step: FineTuningEvent.Step, after count: Int) {
+    if count == 0 { secondStep = ContinuousClock.now }
+    guard count == 1, step.stepCount - step.step >= 2, let secondStep else { return }
+    let seconds = (ContinuousClock.now - secondStep).seconds * Double(step.stepCount - step.step)
+    line(
+      String(
+        format: "about %@ of training to go at %.0f tokens/s; %.2f GB of memory so far", TrainingProgress.time(seconds),
+        step.tokensPerSecond, Double(PeakMemory.bytes) / 1e9))
   }
 
   static func time(_ seconds: Double) -> String {
@@ -82,13 +121,32 @@ enum TrainingEventJSON {
     let gradient_norm: Double
     let supervised_tokens: Int
     let tokens_per_second: Double
+    let rewards: Rewards?
   }
   private struct Evaluation: Encodable {
     let event = "evaluation"
     let step: Int
     let loss: Double
-    let perplexity: Double
+    let perplexity: Double?
     let best: Bool
+    let rewards: Rewards?
+  }
+  private struct Rewards: Encodable {
+    let accuracy: Double
+    let margin: Double
+    let chosen: Double
+    let rejected: Double
+
+    init?(_ figures: PreferenceFigures?) {
+      guard let figures else { return nil }
+      (accuracy, margin, chosen, rejected) = (figures.accuracy, figures.margin, figures.chosen, figures.rejected)
+    }
+  }
+  private struct Probe: Encodable {
+    let event = "probe"
+    let base: GeneralProbe.Score
+    let tuned: GeneralProbe.Score
+    let warnings: [String]
   }
   private struct Done: Encodable {
     let event = "done"
@@ -110,9 +168,12 @@ enum TrainingEventJSON {
         Step(
           step: s.step, epoch: s.epoch, loss: s.loss, learning_rate: s.learningRate,
           gradient_norm: s.gradientNorm, supervised_tokens: s.supervisedTokens,
-          tokens_per_second: s.tokensPerSecond))
+          tokens_per_second: s.tokensPerSecond, rewards: Rewards(s.preferences)))
     case .evaluation(let e):
-      try JSONOutput.write(Evaluation(step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest))
+      try JSONOutput.write(
+        Evaluation(
+          step: e.step, loss: e.loss, perplexity: e.perplexity, best: e.isBest, rewards: Rewards(e.preferences)))
+    case .probe(let p): try JSONOutput.write(Probe(base: p.base, tuned: p.tuned, warnings: p.warnings))
     case .done(let d):
       try JSONOutput.write(
         Done(

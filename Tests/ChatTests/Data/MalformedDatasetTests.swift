@@ -90,7 +90,13 @@ struct MalformedDatasetTests {
     Case("no keys", .unknownShape, 1, "{}"),
     Case("other keys", .unknownShape, 1, #"{"question": "Q", "answer": "A"}"#),
     Case("half a pair", .unknownShape, 2, good + "\n" + #"{"input": "Q"}"#),
-    Case("preferences", .unknownShape, 1, #"{"prompt": "Q", "chosen": "A", "rejected": "B"}"#),
+    Case("half a preference", .unknownShape, 1, #"{"prompt": "Q", "chosen": "A"}"#),
+    Case("a preference for nothing", .emptyAnswer, 1, #"{"prompt": "Q", "chosen": "A", "rejected": "A"}"#),
+    Case("an empty rejected answer", .emptyAnswer, 1, #"{"prompt": "Q", "chosen": "A", "rejected": " "}"#),
+    Case("a rejected answer that is no text", .notText, 1, #"{"prompt": "Q", "chosen": "A", "rejected": ["B"]}"#),
+    Case(
+      "an answered prompt", .unsupportedKey, 1,
+      #"{"prompt": [{"role": "assistant", "content": "x"}], "chosen": "A", "rejected": "B"}"#),
     Case("two shapes in one", .ambiguousShape, 1, #"{"input": "", "output": "", "messages": []}"#),
     Case(
       "two system prompts", .ambiguousShape, 1,

@@ -1,6 +1,8 @@
 import Engine
 import Foundation
+import TestSupport
 import Testing
+import Tokenizers
 
 @testable import Chat
 
@@ -77,6 +79,40 @@ import Testing
     }
     let checkpoints = try place.output("b") + "/checkpoints"
     #expect(try FileManager.default.contentsOfDirectory(atPath: checkpoints).isEmpty)
+  }
+
+  /// Only one conversation has a letter whose row of the token table is damaged.
+  @Test func namesTheOneExampleThatFails() throws {
+    let place = try TinyRun()
+    // This model's head is not its token table.
+    for name in ["config.json", "model.safetensors"] {
+      try FileManager.default.removeItem(atPath: place.modelPath + "/" + name)
+      try FileManager.default.copyItem(
+        atPath: Fixtures.path("models/llama3/" + name), toPath: place.modelPath + "/" + name)
+    }
+    let path = place.modelPath + "/model.safetensors"
+    var bytes = try Data(contentsOf: URL(filePath: path))
+    let length = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    let header = try #require(
+      try JSONSerialization.jsonObject(with: bytes[8..<8 + length]) as? [String: [String: Any]])
+    let offsets = try #require(header["model.embed_tokens.weight"]?["data_offsets"] as? [Int])
+    let letter = Int(try #require(place.model().tokenizer.encode("z", special: false).first))
+    let row = 8 + length + offsets[0] + letter * 32 * 4
+    for index in row..<row + 4 { bytes[index] = 0xFF }
+    try bytes.write(to: URL(filePath: path))
+
+    var lines = try String(contentsOfFile: place.dataPath, encoding: .utf8).split(separator: "\n").map(String.init)
+    lines[10] = lines[10].replacing("what", with: "zhat")
+    try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: URL(filePath: place.dataPath))
+    var recipe = place.recipe
+    (recipe.validationFraction, recipe.batchSize, recipe.order) = (0, 4, .given)
+    let output = try place.output("a")
+    PullAddressTests.expectFailure("step 3", "examples:", "fail by themselves: \(place.dataPath):11") {
+      try place.train(output, recipe)
+    }
+    // Two steps were good.
+    let metrics = try String(contentsOfFile: output + "/metrics.jsonl", encoding: .utf8)
+    #expect(metrics.split(separator: "\n").count == 2)
   }
 
   @Test func reportsWhatIsCut() throws {

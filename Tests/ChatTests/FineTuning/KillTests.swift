@@ -49,7 +49,8 @@ import Testing
     [
       "finetune", "--model", place.modelPath, "--data", place.dataPath, "--output", output, "--batch-size", "2",
       "--epochs",
-      "3", "--evaluate-every", "3", "--save-every", "2", "--rank", "2", "--dropout", "0.1", "--threads", "1",
+      "3", "--no-probe", "--evaluate-every", "3", "--save-every", "2", "--rank", "2", "--dropout", "0.1", "--threads",
+      "1",
     ]
   }
 
@@ -106,6 +107,42 @@ import Testing
     let resumed = try run(["finetune", "--output", new, "--resume", "--threads", "1"], home: home)
     #expect(resumed.status == 0, "\(resumed.errors)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: output + "/checkpoints").sorted() == steps)
+  }
+
+  /// A run with the recipe of another, stopped with a checkpoint.
+  private func stop(_ output: String, after limit: Int, like whole: String, _ place: TinyRun) throws {
+    let run = try FineTuning(
+      FineTuningRecipe(yaml: whole + "/recipe.yaml"), base: place.model(), basePath: place.modelPath, output: output)
+    var steps = 0
+    run.isInterrupted = { steps >= limit }
+    _ = try run.run { if case .step = $0 { steps += 1 } }
+  }
+
+  /// The disk fills up in the middle of a later checkpoint: the one before it stays, whole, and the run goes on from it.
+  @Test(.enabled(if: KillTests.program != nil, "hearth is not built")) func aDiskThatFillsUpKeepsTheCheckpointBefore()
+    throws
+  {
+    let place = try TinyRun()
+    let home = place.folder.appending(path: "home").path
+    let (whole, output) = (try place.output("whole"), try place.output("filling"))
+    #expect(try run(arguments(place, whole), home: home).status == 0)
+    try stop(output, after: 5, like: whole, place)
+    let before = try TinyRun.remains(output).filter { $0.key.hasPrefix("checkpoints/") || $0.value.hasPrefix("→") }
+    #expect(before["latest"] == "→ checkpoints/step-5")
+
+    let failed = try run(
+      ["finetune", "--output", output, "--resume", "--threads", "1"], home: home, shell: "ulimit -f 8;")
+    #expect(failed.status == 1 && failed.errors.contains("File too large"), "\(failed.errors)")
+    let after = try TinyRun.remains(output).filter { $0.key.hasPrefix("checkpoints/") || $0.value.hasPrefix("→") }
+    #expect(after == before)
+    #expect(try ChatModel.open(path: output).adapter != nil, "what was there still loads")
+
+    let resumed = try run(["finetune", "--output", output, "--resume", "--threads", "1"], home: home)
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    var (found, expected) = (try TinyRun.remains(output), try TinyRun.remains(whole))
+    // One was begun by the program, one by the test, which calls the base otherwise.
+    for key in ["model.json"] { (found[key], expected[key]) = (nil, nil) }
+    #expect(found == expected, "\(TinyRun.differences(found, expected))")
   }
 
   @Test(.enabled(if: KillTests.program != nil, "hearth is not built")) func refusesOtherSettingsWhenResuming() throws {

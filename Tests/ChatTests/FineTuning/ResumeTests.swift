@@ -76,6 +76,8 @@ import Testing
     let empty = try place.output("empty")
     try manager.createDirectory(atPath: empty + "/checkpoints", withIntermediateDirectories: true)
     try Data().write(to: URL(filePath: empty + "/.lock"))
+    // Or while it was.
+    try Data("model: ti".utf8).write(to: URL(filePath: empty + "/.recipe.yaml.1.abc.partial"))
     try place.train(empty)
     #expect(try TinyRun.remains(empty) == expected)
   }

@@ -59,6 +59,14 @@ final class TinyRun {
     try JSONSerialization.data(withJSONObject: settings).write(to: folder.appending(path: "tokenizer_config.json"))
   }
 
+  /// Preferences for digits over letters.
+  static func writePreferences(count: Int, to path: String) throws {
+    let lines = (0..<count).map { index in
+      #"{"prompt":"what is \#(index)?","chosen":"it is \#(index)","rejected":"it is \#(String(repeating: "ab", count: index % 3 + 1))"}"#
+    }
+    try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: URL(filePath: path))
+  }
+
   static func writeData(count: Int, to path: String, salt: String = "") throws {
     let lines = (0..<count).map { index in
       #"{"prompt":"what is \#(index)\#(salt)?","completion":"it is \#(String(repeating: "ab", count: index % 5 + 1))\#(index)."}"#
@@ -73,7 +81,7 @@ final class TinyRun {
     recipe.data = [dataPath]
     recipe.validationFraction = 4.0 / 28
     (recipe.batchSize, recipe.epochs, recipe.evaluateEvery, recipe.rank) = (4, 1, 2, 2)
-    (recipe.dropout, recipe.learningRate, recipe.maxLength) = (0.1, 5e-3, 96)
+    (recipe.dropout, recipe.learningRate, recipe.maxLength, recipe.probe) = (0.1, 5e-3, 96, false)
     return recipe
   }
 

@@ -14,7 +14,11 @@ import Testing
 
   /// A change to the text of the configuration, and words of the error.
   static let configurations: [(name: String, from: String, to: String, words: [String])] = [
-    ("DoRA", #""use_dora": false"#, #""use_dora": true"#, ["key use_dora", "expected false"]),
+    ("DoRA without lengths", #""use_dora": false"#, #""use_dora": true"#, ["lora_magnitude_vector", "not there"]),
+    (
+      "a base that was changed", #""init_lora_weights": true"#, #""init_lora_weights": "pissa_niter_4""#,
+      ["key init_lora"]
+    ),
     ("a bias beside B", #""lora_bias": false"#, #""lora_bias": true"#, ["key lora_bias"]),
     ("QALoRA", #""use_qalora": false"#, #""use_qalora": true"#, ["key use_qalora"]),
     ("trained biases", #""bias": "none""#, #""bias": "all""#, ["key bias", "none"]),
@@ -22,8 +26,13 @@ import Testing
     ("trained tokens", #""trainable_token_indices": null"#, #""trainable_token_indices": [1]"#, ["trainable_token"]),
     ("an activated adapter", #""alora_invocation_tokens": null"#, #""alora_invocation_tokens": [5]"#, ["alora"]),
     ("replicated layers", #""layer_replication": null"#, #""layer_replication": [[0, 2]]"#, ["layer_replication"]),
-    ("ranks by module", #""rank_pattern": {}"#, #""rank_pattern": {"q_proj": 2}"#, ["key rank_pattern"]),
-    ("alphas by module", #""alpha_pattern": {}"#, #""alpha_pattern": {"q_proj": 2}"#, ["key alpha_pattern"]),
+    ("other ranks", #""rank_pattern": {}"#, #""rank_pattern": {"q_proj": 2}"#, ["tensor base_model", "[2, ", "[4, "]),
+    ("a rank of text", #""rank_pattern": {}"#, #""rank_pattern": {"q_proj": "2"}"#, ["key rank_pattern", "1 to 4096"]),
+    (
+      "a pattern", #""alpha_pattern": {}"#, #""alpha_pattern": {"(q|k)_proj": 2}"#,
+      ["key alpha_pattern", "names of mod"]
+    ),
+    ("an alpha of text", #""alpha_pattern": {}"#, #""alpha_pattern": {"q_proj": "a"}"#, ["key alpha_pattern"]),
     ("another method", #""peft_type": "LORA""#, #""peft_type": "IA3""#, ["key peft_type", "LORA", "IA3"]),
     ("no method", #""peft_type": "LORA","#, "", ["key peft_type", "nothing"]),
     ("no rank", #""r": 4,"#, "", ["key r", "1 to 4096"]),

@@ -132,13 +132,18 @@ extension LanguageModel {
 
   /// A new adapter in which both A and B are random, so that it changes every map.
   func randomAdapter(
-    rank: Int = 3, dropout: Float = 0, isRankStabilised: Bool = false, seed: UInt64
+    rank: Int = 3, dropout: Float = 0, isRankStabilised: Bool = false, isWeightDecomposed: Bool = false, seed: UInt64
   ) throws -> Adapter {
     let adapter = try makeAdapter(
-      .init(rank: rank, alpha: 4, dropout: dropout, isRankStabilised: isRankStabilised), seed: seed)
+      .init(
+        rank: rank, alpha: 4, dropout: dropout, isRankStabilised: isRankStabilised,
+        isWeightDecomposed: isWeightDecomposed), seed: seed)
     var random = SplitMix64(seed: seed ^ 0xB)
     for (_, pair) in adapter.entries {
       pair.up.setValues((0..<pair.up.count).map { _ in Float(random.nextUnit() - 0.5) * 0.4 })
+      if let lengths = pair.magnitude?.lengths {
+        lengths.setValues(lengths.values(pool).map { $0 * Float(0.7 + 0.6 * random.nextUnit()) })
+      }
     }
     return adapter
   }

@@ -98,4 +98,16 @@ import Testing
     let adapter = try model.randomAdapter(dropout: 0.3, isRankStabilised: isRankStabilised, seed: 6)
     check(Loss(model, adapter: adapter))
   }
+
+  @Test(arguments: cases)
+  func decomposedWeightsHaveTheGradientOfTheLossWithNormsHeld(_ test: ContractCase) throws {
+    let model = try test.load(.serving)
+    let adapter = try model.randomAdapter(dropout: 0.3, isWeightDecomposed: true, seed: 7)
+    for (_, pair) in adapter.entries {
+      let magnitude = try #require(pair.magnitude)
+      _ = magnitude.norms(pair, model.workspace, model.pool)
+      magnitude.isHeld = true
+    }
+    check(Loss(model, adapter: adapter))
+  }
 }

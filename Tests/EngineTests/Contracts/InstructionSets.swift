@@ -8,6 +8,7 @@ func onEveryInstructionSet(_ body: (hearth_isa) throws -> Void) rethrows {
     defer { hearth_isa_force(hearth_isa_best()) }
     for raw in HEARTH_ISA_SCALAR.rawValue...hearth_isa_best().rawValue {
       hearth_isa_force(hearth_isa(rawValue: raw))
+      guard hearth_isa_current().rawValue == raw else { continue }
       try body(hearth_isa(rawValue: raw))
     }
   }

@@ -38,11 +38,12 @@ import Testing
     let adapters = [
       try model.randomAdapter(rank: 1, seed: 1), nil, try model.randomAdapter(rank: 5, seed: 2),
       try model.randomAdapter(rank: 1, isRankStabilised: true, seed: 1), nil,
+      try model.randomAdapter(rank: 2, isWeightDecomposed: true, seed: 5),
     ]
     let texts = adapters.indices.map { model.tokens(12 + 9 * $0, seed: 77) }
     let alone = zip(texts, adapters).map { model.logits(after: $0, adapter: $1) }
     // The last two prompts begin alike; a sequence may stand next to one with the same adapter or another.
-    for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 4, 0, 0, 2, 2, 3]] {
+    for order in [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 4, 0, 5, 0, 2, 2, 5, 5, 3]] {
       let found = model.step(order.map { (model.sequence(adapter: adapters[$0]), texts[$0], true) })
       for (logits, index) in zip(found, order) { #expect(areIdentical(logits, alone[index]), "\(order)") }
     }

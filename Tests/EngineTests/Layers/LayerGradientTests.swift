@@ -122,7 +122,7 @@ import Testing
         let linear = Linear(weight: weight)
         let pair = LowRankPair(
           down: check.parameter(3, 9, seed: UInt64(30 + index)),
-          up: check.parameter(outputs, 3, seed: UInt64(40 + index)), scale: settings.scale, dropout: dropout)
+          up: check.parameter(outputs, 3, seed: UInt64(40 + index)), settings: settings)
         adapter.add(pair, to: linear)
         check.parameters += [pair.down, pair.up]
         return linear

@@ -54,4 +54,32 @@ struct SumTests {
       #expect(hearth_sum_of_squares(nil, x, count) == Double(count) / 4)
     }
   }
+
+  @Test("The largest is found at its first place, and not where something is no number")
+  func largest() {
+    var noise = RowNoise(3)
+    for count in [1, 15, 16, 31, 32, 33, 100, 1000] {
+      var x = noise.array(count)
+      let place = count * 2 / 3
+      x[place] = 2
+      x[count - 1] = 2
+      func find(_ x: [Float]) -> (place: Int, largest: Float) {
+        var largest: Float = -7
+        let found = everywhere("largest") { _ in
+          var value: Float = -7
+          let place = hearth_largest(x, x.count, &value)
+          return [Float(place), value]
+        }
+        largest = found[1]
+        return (Int(found[0]), largest)
+      }
+      #expect(find(x) == (place, 2))
+      for bad in [Float.nan, .infinity] {
+        x[count / 2] = bad
+        #expect(find(x) == (count, -7))
+      }
+      x = [Float](repeating: -.infinity, count: count)
+      #expect(find(x).place == 0)
+    }
+  }
 }

@@ -1,15 +1,22 @@
 internal import CKernels
 internal import Glibc
 
+/// What serving keeps keys and values in.
+public enum CacheType: String, Sendable, CaseIterable {
+  /// Half precision.
+  case f16
+  /// Integers of eight bits, with one scale for each head of each token: half the memory, and an error one can measure.
+  case q8
+}
+
 /// How a model's keys and values are cached.
 struct CacheShape: Equatable {
   let layerCount: Int
   let keyValueHeadCount: Int
   let headWidth: Int
-  /// f16 when serving; f32 for the reference path.
-  let isHalf: Bool
+  /// f32 for the reference path.
+  let type: hearth_cache_type
 
-  var type: hearth_cache_type { isHalf ? HEARTH_CACHE_F16 : HEARTH_CACHE_F32 }
   /// Bytes that one layer takes in a page.
   var layerBytes: Int { hearth_page_layer_bytes(keyValueHeadCount, headWidth, type) }
   var pageBytes: Int { (layerCount * layerBytes + 63) / 64 * 64 }

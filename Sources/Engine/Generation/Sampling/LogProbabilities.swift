@@ -1,3 +1,4 @@
+internal import CKernels
 internal import Glibc
 
 /// A token and the natural logarithm of its probability.
@@ -20,6 +21,10 @@ public struct TokenLogProbability: Sendable, Hashable {
 /// - Throws: `SamplingError.logitNotFinite` for NaN or +infinity, `.nothingPossible` if all are
 ///   −infinity or there are none.
 func largestLogit(_ logits: Span<Float>) throws(SamplingError) -> (token: Int, logit: Float) {
+  var best: Float = 0
+  let place = unsafe logits.withUnsafeBufferPointer { unsafe hearth_largest($0.baseAddress, $0.count, &best) }
+  // What is wrong with the others is looked for one by one.
+  if place < logits.count, best > -.infinity { return (place, best) }
   var token = -1
   var largest = -Float.infinity
   for i in logits.indices {

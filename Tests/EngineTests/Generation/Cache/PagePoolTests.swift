@@ -1,10 +1,11 @@
+import CKernels
 import Testing
 
 @testable import Engine
 
 /// Pages are never more than allowed, are shared until written to, and all come back.
 @Suite struct PagePoolTests {
-  static let shape = CacheShape(layerCount: 2, keyValueHeadCount: 1, headWidth: 4, isHalf: true)
+  static let shape = CacheShape(layerCount: 2, keyValueHeadCount: 1, headWidth: 4, type: HEARTH_CACHE_F16)
 
   /// What the macro cannot call on a variable.
   private func reserve(_ cache: inout KVCache, _ count: Int) -> Bool { cache.reserve(adding: count) }

@@ -1,0 +1,55 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Chat
+@testable import Engine
+
+/// Runs of rsLoRA and DoRA, and runs that continue from what PEFT trained.
+@Suite struct AdapterRunTests {
+  @Test func decomposedAndStabilisedRunsResumeToTheSameBytes() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    (recipe.rslora, recipe.dora) = (true, true)
+    let whole = try place.output("whole")
+    try place.train(whole, recipe)
+    let expected = try TinyRun.remains(whole)
+    for stop in [1, 4] {
+      let output = try place.output("stop-\(stop)")
+      try place.train(output, recipe, steps: stop)
+      try place.train(output, recipe, resume: true)
+      #expect(try TinyRun.remains(output) == expected)
+    }
+    let model = try place.model(whole)
+    let adapter = try #require(model.adapter)
+    #expect(adapter.settings.isRankStabilised && adapter.settings.isWeightDecomposed)
+    #expect(adapter.settings.scale == 16 / Float(2).squareRoot())
+    // Lengths were learned, not only kept.
+    let fresh = try model.engine.makeAdapter(adapter.settings, seed: recipe.seed)
+    let moved = zip(adapter.entries, fresh.entries).count { a, b in
+      a.pair.magnitude?.lengths.values(model.engine.pool) != b.pair.magnitude?.lengths.values(model.engine.pool)
+    }
+    #expect(moved == adapter.mapCount)
+    recipe.method = .full
+    PullAddressTests.expectFailure("--rslora", "--method lora") { try recipe.validate() }
+  }
+
+  /// Adapters that PEFT wrote, DoRA and with ranks and alphas of single modules, are trained on and written as they were.
+  @Test(arguments: ["llama-dora", "llama-rslora"]) func continuesFromPEFT(_ kind: String) throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    recipe.adapter = Fixtures.path("adapters/" + kind)
+    let output = try place.output("a")
+    let done = try place.train(output, recipe)
+    #expect(try #require(done.bestLoss) < #require(done.baseLoss))
+    let settings = try PEFTAdapter.settings(output + "/best")
+    #expect(try settings == PEFTAdapter.settings(recipe.adapter ?? ""))
+    #expect(try place.model(output).adapter?.mapCount == 14)
+    // The run begins where the adapter ended: before the first step the loss is the adapter's.
+    let model = try place.model()
+    let data = try TrainingData(recipe, for: model)
+    let adapter = try PEFTAdapter.read(recipe.adapter ?? "", for: model.engine)
+    let loss = HeldOutLoss(data.validation.answers).measure(model.engine, adapter: adapter).perToken
+    #expect(done.baseLoss == loss)
+  }
+}
