@@ -29,7 +29,7 @@ head -n 48 Examples/help-desk/train.jsonl >"$folder/train.jsonl"
 head -n 8 Examples/help-desk/validation.jsonl >"$folder/validation.jsonl"
 steps=6
 recipe=(--model smollm2 --data "$folder/train.jsonl" --validation "$folder/validation.jsonl" --batch-size 8 --epochs 1
-  --evaluate-every 2 --learning-rate 1e-3 --probe off --threads 1 --quiet)
+  --evaluate-every 2 --learning-rate 1e-3 --no-probe --threads 1 --quiet)
 
 losses() { sed -nE 's/.*"event": "([a-z]+)", "step": ([0-9]+).*"loss": ([0-9.e-]+).*/\1 \2 \3/p' "$1/metrics.jsonl"; }
 
@@ -52,7 +52,7 @@ until grep -qs '"step": 3' "$folder/killed/metrics.jsonl" || ! kill -0 $group 2>
 # The last one that was started is not the first of the group, which says what happened.
 pkill -9 -n -f "finetune.*$folder/killed"
 wait $group && complain "a group of which one died ends as if nothing had happened"
-grep -q "another process of the group has ended" "$folder/killed.txt" || { complain "nobody says that a process died"; cat "$folder/killed.txt"; }
+grep -q "told to end, most likely because another process" "$folder/killed.txt" || { complain "nobody says that a process died"; cat "$folder/killed.txt"; }
 mpirun -np 2 --oversubscribe "$hearth" finetune --output "$folder/killed" --resume --threads 1 --quiet || complain "resume"
 cmp "$folder/two/latest/adapter_model.safetensors" "$folder/killed/latest/adapter_model.safetensors" ||
   complain "the resumed run has another adapter than the one that nobody touched"

@@ -1,8 +1,8 @@
 #ifndef HEARTH_MPI_SHIM_H
 #define HEARTH_MPI_SHIM_H
 
-// MPI's constants are macros, which Swift cannot see. The collectives are started without waiting, so that whoever waits can
-// notice that nobody answers any more.
+// MPI's constants are macros, which Swift cannot see. The collectives are started without waiting, so that whoever waits for
+// slower members can sleep meanwhile; MPI itself spins.
 
 #include <mpi.h>
 #include <stdint.h>

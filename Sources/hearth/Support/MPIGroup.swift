@@ -26,8 +26,17 @@ internal import Foundation
       guard rank >= 0, size > rank else {
         throw CommandError("MPI cannot start: it does not say which process this is")
       }
-      // `mpirun` sends it when another process of the group has ended.
-      signal(SIGTERM) { _ in MPIGroup.isEnding = 1 }
+      // `mpirun` sends it when another process of the group has ended, and kills a second later. Everything is written whole or
+      // not at all, so ending here loses nothing. Only what a signal handler may do: one write, one exit.
+      signal(SIGTERM) { _ in
+        let message: StaticString = """
+          hearth: told to end, most likely because another process of the group has ended: the last checkpoint is whole; start the \
+          group anew with --resume
+
+          """
+        _ = write(STDERR_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+        _exit(1)
+      }
     }
 
     /// Leaves the group in peace: all members have to.
@@ -69,10 +78,7 @@ internal import Foundation
       return shared
     }
 
-    // Safe: written by the signal handler, which may store a sig_atomic_t, and read by whoever waits; no other order matters.
-    nonisolated(unsafe) private static var isEnding: sig_atomic_t = 0
-
-    /// Starts a collective and waits for it, and for as long as all others live.
+    /// Starts a collective and waits for it.
     private func finish(_ start: (inout hearth_mpi_wait) -> Int32) throws {
       var wait = hearth_mpi_wait()
       var (code, isDone, turns) = (start(&wait), Int32(0), 0)
@@ -80,11 +86,6 @@ internal import Foundation
         code = hearth_mpi_test(&wait, &isDone)
         if isDone != 0 { break }
         turns += 1
-        if MPIGroup.isEnding != 0 {
-          throw CommandError(
-            "another process of the group has ended, so this one cannot go on: the last checkpoint is whole; start the group anew "
-              + "with --resume")
-        }
         // Others may need long, for an evaluation or because they are slower; a core that spins helps nobody.
         if turns > 200 { usleep(turns > 20_000 ? 500 : 50) }
       }
