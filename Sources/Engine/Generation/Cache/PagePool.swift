@@ -5,7 +5,7 @@ internal import Glibc
 public enum CacheType: String, Sendable, CaseIterable {
   /// Half precision.
   case f16
-  /// Integers of eight bits, with one scale for each head of each token: half the memory, and an error one can measure.
+  /// Integers of eight bits, with one scale for each head of each token: half the memory, less precisely.
   case q8
 }
 
