@@ -11,7 +11,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*" | if [ -t 1 ] && [ -z "${NO_COLOR:-}"
 need_toolchain
 need_pip
 
-say "1. Building hearth (about six minutes the first time)"
+say "1. Building hearth (some eight minutes the first time)"
 swift build -c release --product hearth 2>&1 | tail -3
 hearth=.build/release/hearth
 
