@@ -18,7 +18,7 @@ public final class ThreadGroup: TrainingGroup {
 
   /// Where members meet.
   private final class Meeting: @unchecked Sendable {
-    // Everything below is touched with the condition locked.
+    // Sendable: everything below that changes is touched with the condition locked.
     let size: Int
     private let condition = NSCondition()
     private var waiting = 0
@@ -105,7 +105,7 @@ public final class ThreadGroup: TrainingGroup {
   }
 
   private final class Errors: @unchecked Sendable {
-    // Guarded by the lock.
+    // Sendable: `errors` is touched with the lock held.
     private var errors: [(any Error)?]
     private let lock = NSLock()
     init(_ count: Int) { errors = Array(repeating: nil, count: count) }

@@ -26,6 +26,7 @@ enum TerminalSignals {
   }()
 
   /// What to write for bracketed paste on and off; made early, because a handler may not allocate.
+  // Safe: constants that point to the program's own text.
   nonisolated(unsafe) private static let pasteOn = bytes("\u{1B}[?2004h")
   nonisolated(unsafe) private static let pasteOff = bytes("\u{1B}[?2004l")
 
