@@ -81,9 +81,9 @@ typedef struct {
 /// What the first term counts for when there are two: the logarithm of 256.
 enum { HEARTH_TERM_BITS = 8 };
 
-/// Quantises 32 numbers into a block and, unless NULL, its second term.
-typedef void (*hearth_block_quantizer)(hearth_activation_block* block,
-                                       hearth_activation_block* second, const float* x);
+/// Quantises `count` times 32 numbers into as many blocks and, unless NULL, their second terms.
+typedef void (*hearth_block_quantizer)(hearth_activation_block* blocks,
+                                       hearth_activation_block* seconds, const float* x, size_t count);
 /// The fastest this CPU has.
 hearth_block_quantizer hearth_choose_block_quantizer(void);
 

@@ -6,29 +6,40 @@
 // separate operator would write and read again never leaves the registers. Element for element these are the operations of
 // elementwise.h, so fused and separate give the same bits.
 
+/// Blocks that are normalised or gated before they are quantised: few enough to stay in the first cache.
+enum { STRETCH_BLOCKS = 16 };
+
+/// Normalises or gates `count` columns from `first` on.
+HEARTH_INLINE void compute_columns(const hearth_projection_input* in, size_t t, float reciprocal, size_t first,
+                                   size_t count, float* out) {
+  const float* x = in->x + t * in->ldx + first;
+  for (size_t i = 0; i < count; i += LANE_COUNT) {
+    lanes value = lanes_load(x + i);
+    if (in->kind == HEARTH_INPUT_RMS_NORM)
+      value = lanes_load(in->weight + first + i) * (value * reciprocal);
+    else
+      value = lanes_swiglu(value, lanes_load(in->up + t * in->ldx + first + i));
+    lanes_store(out + i, value);
+  }
+}
+
 HEARTH_INLINE void prepare_row(const hearth_prepared_rows* rows, hearth_block_quantizer quantize,
                                size_t t) {
   const hearth_projection_input* in = rows->input;
-  const size_t columns = rows->blocks * HEARTH_BLOCK_COLUMNS;
   const float* x = in->x + t * in->ldx;
   hearth_activation_block* out = rows->out + t * rows->terms * rows->blocks;
-  float r = in->kind == HEARTH_INPUT_RMS_NORM ? rms_reciprocal(x, columns, in->epsilon) : 0;
-  for (size_t b = 0; b < rows->blocks; b++) {
-    const size_t first = b * HEARTH_BLOCK_COLUMNS;
-    float values[HEARTH_BLOCK_COLUMNS];
-    const float* block = x + first;
-    if (in->kind != HEARTH_INPUT_PLAIN) {
-      for (size_t i = 0; i < HEARTH_BLOCK_COLUMNS; i += LANE_COUNT) {
-        lanes value = lanes_load(block + i);
-        if (in->kind == HEARTH_INPUT_RMS_NORM)
-          value = lanes_load(in->weight + first + i) * (value * r);
-        else
-          value = lanes_swiglu(value, lanes_load(in->up + t * in->ldx + first + i));
-        lanes_store(values + i, value);
-      }
-      block = values;
-    }
-    quantize(out + b, rows->terms == 2 ? out + rows->blocks + b : NULL, block);
+  hearth_activation_block* seconds = rows->terms == 2 ? out + rows->blocks : NULL;
+  if (in->kind == HEARTH_INPUT_PLAIN) {
+    quantize(out, seconds, x, rows->blocks);
+    return;
+  }
+  const bool norm = in->kind == HEARTH_INPUT_RMS_NORM;
+  float r = norm ? rms_reciprocal(x, rows->blocks * HEARTH_BLOCK_COLUMNS, in->epsilon) : 0;
+  for (size_t b = 0; b < rows->blocks; b += STRETCH_BLOCKS) {
+    size_t left = rows->blocks - b, count = left < STRETCH_BLOCKS ? left : STRETCH_BLOCKS;
+    float values[STRETCH_BLOCKS * HEARTH_BLOCK_COLUMNS];
+    compute_columns(in, t, r, b * HEARTH_BLOCK_COLUMNS, count * HEARTH_BLOCK_COLUMNS, values);
+    quantize(out + b, seconds == NULL ? NULL : seconds + b, values, count);
   }
 }
 

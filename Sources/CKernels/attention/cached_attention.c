@@ -67,6 +67,19 @@ HEARTH_INLINE void prepare_task_body(void* context, int index, int count) {
 }
 HEARTH_KERNEL(prepare_task)
 
+/// Asks for what a head has in a page. While pages are attended to, the next is asked for; nobody asks for the first, and for
+/// the one that the new keys and values go to.
+static inline void ask_for_page(const hearth_cached_layer* c, const hearth_query_run* run, size_t page, size_t head) {
+  const size_t element = c->type == HEARTH_CACHE_F32 ? 4 : c->type == HEARTH_CACHE_F16 ? 2 : 1;
+  const size_t bytes = c->head_width * PAGE * element;
+  const char* keys = (const char*)run->pages[page] + c->layer_offset + head * bytes;
+  const char* values = keys + c->key_value_heads * bytes;
+  for (size_t i = 0; i < bytes; i += 64) {
+    __builtin_prefetch(keys + i);
+    __builtin_prefetch(values + i);
+  }
+}
+
 HEARTH_INLINE void attend_tile(const hearth_cached_layer* c, const hearth_query_run* run, size_t head,
                                size_t tile) {
   const size_t step = tile_rows(padded_width(c->head_width));
@@ -93,6 +106,8 @@ HEARTH_INLINE void attend_task_body(void* context, int index, int count) {
       attend_tile(c, run, head, tiles - 1 - unit / c->key_value_heads);
       continue;
     }
+    ask_for_page(c, run, 0, head);
+    if (run->first / PAGE > 0) ask_for_page(c, run, run->first / PAGE, head);
     prepare_rows(c, run, head, 0, run->count);
     for (size_t tile = 0; tile < tiles; tile++) attend_tile(c, run, head, tile);
   }

@@ -153,6 +153,11 @@ public final class Parameter {
       unsafe values.update(from: float32 + row * columns, count: columns)
       return
     }
+    // The same numbers as in the file, whose pages would otherwise come back into memory beside the packed ones.
+    if let packed = unsafe packed {
+      unsafe hearth_affine_dequantize_rows(packed, values, columns, row, 1)
+      return
+    }
     guard let stored, let format = unsafe hearth_format_for(stored.formatNumber) else {
       preconditionFailure("\(name.gguf): no values and no format to read them from")
     }

@@ -4,20 +4,25 @@ internal import Glibc
 ///
 /// After the first step of a loop, a step allocates nothing: its tensors find the buffers that the last step's tensors
 /// gave back. Steps of other sizes use those buffers too where they fit, and buffers that lie idle are given up before new
-/// ones are made, so that no more is held than some step had in use at once. Not thread-safe; a workspace belongs to the executor
-/// of its model.
+/// ones are made, so that little more is held than some step had in use at once. Not thread-safe; a workspace belongs to the
+/// executor of its model.
 @safe
 public final class Workspace {
   /// Before each buffer, aligned like it, lies how many bytes it has with this head.
   private static let headBytes = 64
   /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed.
   private static let pagedBytes = 1 << 20
+  /// The most that may lie idle beyond what was ever in use at once.
+  private static let idleBytes = 16 << 20
 
   private var free: [Int: [UnsafeMutablePointer<Float>]] = unsafe [:]
   private(set) var bytesHeld = 0
   private var bytesInUse = 0
   /// The most that was ever in use at once.
   private var mostInUse = 0
+
+  /// Buffers asked of the system so far.
+  private(set) var allocationCount = 0
 
   /// The most memory this workspace ever held, in bytes.
   public private(set) var peakBytes = 0
@@ -72,9 +77,12 @@ public final class Workspace {
     return unsafe free[best]?.popLast()
   }
 
-  /// Releases idle buffers, small ones first, until `bytes` more are no more than was ever in use at once.
+  /// Releases idle buffers, small ones first, until `bytes` more are hardly more than was ever in use at once.
   private func giveUp(toHold bytes: Int) {
-    let limit = max(mostInUse, bytesInUse + bytes)
+    let inUse = max(mostInUse, bytesInUse + bytes)
+    // The sizes that a block needs first and those that it needs later take turns. If one were given up for the other each
+    // time, the system would clear their pages each time: a tenth of the time of a prompt.
+    let limit = inUse + min(inUse / 2, Workspace.idleBytes)
     guard bytesHeld + bytes > limit else { return }
     for size in sizes.sorted() {
       while bytesHeld + bytes > limit, let buffer = unsafe free[size]?.popLast() { unsafe release(buffer, size) }
@@ -102,6 +110,7 @@ public final class Workspace {
       preconditionFailure("out of memory: \(bytes) bytes for activations, \(bytesHeld) in use")
     }
     bytesHeld += bytes
+    allocationCount += 1
     peakBytes = max(peakBytes, bytesHeld)
     unsafe memory.storeBytes(of: bytes, as: Int.self)
     let start = unsafe memory + Workspace.headBytes
