@@ -68,7 +68,8 @@ static void multiply_dense(result* out, hearth_pool* pool, const void* example) 
   const float* x = noise_array(&source, d->most * d->columns, 1);
   float* expected = keep(d->most * d->rows * sizeof *expected);
   hearth_sgemm(pool, false, true, d->most, d->rows, d->columns, x, d->columns, weights, d->columns, expected, d->rows, false);
-  static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 12, 17, 97, 110};
+  // Tiles have up to twelve tokens; every height is checked, some are in the digest.
+  static const size_t counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 17, 97, 110};
   for (size_t i = 0; i < sizeof counts / sizeof *counts && counts[i] <= d->most; i++) {
     const size_t width = d->rows + 3, tokens = counts[i];
     float* y = keep(tokens * width * sizeof *y);
@@ -78,7 +79,7 @@ static void multiply_dense(result* out, hearth_pool* pool, const void* example) 
       expect(same_bits(y + t * width, expected + t * d->rows, d->rows) && y[t * width + d->rows] == -7,
              "dense %s, %zu x %zu, %zu tokens, on %s", format->name, d->rows, d->columns, tokens,
              hearth_isa_name(hearth_isa_current()));
-    put_bytes(out, y, tokens * width * sizeof *y);
+    if (tokens < 8 || tokens > 11) put_bytes(out, y, tokens * width * sizeof *y);
   }
   hearth_dense_free(matrix);
   forget();
