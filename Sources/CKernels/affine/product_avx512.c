@@ -16,7 +16,7 @@
 
 enum {
   TILE_TOKENS = 8,
-  PREFETCH_BYTES = 2560,  ///< ahead of the block in use; the processor's own prefetching stops at pages
+  PREFETCH_BYTES = 5120,  ///< ahead of the block in use; half of it reads a fifth fewer bytes a second with two threads
 };
 
 /// Scales or minimums of the 16 rows.

@@ -67,49 +67,43 @@ HEARTH_INLINE void prepare_task_body(void* context, int index, int count) {
 }
 HEARTH_KERNEL(prepare_task)
 
-/// Asks for what a head has in a page. While pages are attended to, the next is asked for; nobody asks for the first, and for
-/// the one that the new keys and values go to.
-static inline void ask_for_page(const hearth_cached_layer* c, const hearth_query_run* run, size_t page, size_t head) {
-  const size_t element = c->type == HEARTH_CACHE_F32 ? 4 : c->type == HEARTH_CACHE_F16 ? 2 : 1;
-  const size_t bytes = c->head_width * PAGE * element;
-  const char* keys = (const char*)run->pages[page] + c->layer_offset + head * bytes;
-  const char* values = keys + c->key_value_heads * bytes;
-  for (size_t i = 0; i < bytes; i += 64) {
-    __builtin_prefetch(keys + i);
-    __builtin_prefetch(values + i);
-  }
-}
-
 HEARTH_INLINE void attend_tile(const hearth_cached_layer* c, const hearth_query_run* run, size_t head,
-                               size_t tile) {
+                               size_t tile, head_page after) {
   const size_t step = tile_rows(padded_width(c->head_width));
   size_t rows = run->count * group_of(c) - tile * step;
-  attend_unit(c, run, head, tile * step, rows < step ? rows : step);
+  attend_unit(c, run, head, tile * step, rows < step ? rows : step, after);
+}
+
+/// The run that a unit is of, and what number it has in there; NULL beyond the last.
+static inline const hearth_query_run* run_of(const attention* a, size_t* unit) {
+  for (const hearth_query_run* run = a->runs; run < a->runs + a->run_count; run++) {
+    size_t units = (is_long(run) ? tiles_of(a->layer, run) : 1) * a->layer->key_value_heads;
+    if (*unit < units) return run;
+    *unit -= units;
+  }
+  return NULL;
 }
 
 HEARTH_INLINE void attend_task_body(void* context, int index, int count) {
-  (void)index, (void)count;
+  (void)index;
   attention* a = context;
   const hearth_cached_layer* c = a->layer;
   for (;;) {
     size_t unit = atomic_fetch_add_explicit(&a->next, 1, memory_order_relaxed);
-    const hearth_query_run *run = a->runs, *end = a->runs + a->run_count;
-    for (; run < end; run++) {
-      size_t units = (is_long(run) ? tiles_of(c, run) : 1) * c->key_value_heads;
-      if (unit < units) break;
-      unit -= units;
-    }
-    if (run == end) return;
+    // With all workers at it, this one's next unit will be about as far on as there are workers.
+    size_t guess = unit + (size_t)count;
+    const hearth_query_run* run = run_of(a, &unit);
+    if (run == NULL) return;
     size_t head = unit % c->key_value_heads, tiles = tiles_of(c, run);
+    const hearth_query_run* later = run_of(a, &guess);
+    head_page after = later == NULL ? head_in_page(c, run, 0, head) : head_in_page(c, later, 0, guess % c->key_value_heads);
     if (is_long(run)) {
       // The last tiles see the most keys; they go first so that no worker is left with one at the end.
-      attend_tile(c, run, head, tiles - 1 - unit / c->key_value_heads);
+      attend_tile(c, run, head, tiles - 1 - unit / c->key_value_heads, after);
       continue;
     }
-    ask_for_page(c, run, 0, head);
-    if (run->first / PAGE > 0) ask_for_page(c, run, run->first / PAGE, head);
     prepare_rows(c, run, head, 0, run->count);
-    for (size_t tile = 0; tile < tiles; tile++) attend_tile(c, run, head, tile);
+    for (size_t tile = 0; tile < tiles; tile++) attend_tile(c, run, head, tile, after);
   }
 }
 HEARTH_KERNEL(attend_task)

@@ -41,8 +41,21 @@ static const float* page_floats(float* scratch, const char* block, size_t elemen
   return scratch;
 }
 
+/// Where a head's keys and values lie in a page.
+typedef struct {
+  const char *keys, *values;
+} head_page;
+
+static inline head_page head_in_page(const hearth_cached_layer* c, const hearth_query_run* run, size_t page, size_t head) {
+  const size_t element = c->type == HEARTH_CACHE_F32 ? 4 : c->type == HEARTH_CACHE_F16 ? 2 : 1;
+  const size_t bytes = c->head_width * PAGE * element;
+  const char* keys = (const char*)run->pages[page] + c->layer_offset + head * bytes;
+  return (head_page){keys, keys + c->key_value_heads * bytes};
+}
+
+/// `after` is asked for while the last page is read.
 HEARTH_INLINE void attend_unit(const hearth_cached_layer* c, const hearth_query_run* run, size_t head,
-                               size_t first_row, size_t rows) {
+                               size_t first_row, size_t rows, head_page after) {
   const size_t group = group_of(c);
   const size_t width = c->head_width, padded = padded_width(width);
   query_tile tile;
@@ -90,10 +103,9 @@ HEARTH_INLINE void attend_unit(const hearth_cached_layer* c, const hearth_query_
                                 padded, c->type);
     }
     if (in_place) {
-      const char* next = (const char*)run->pages[page < last / PAGE ? page + 1 : page] + c->layer_offset;
-      const size_t element = c->type == HEARTH_CACHE_F16 ? 2 : 1;
-      view.next_keys = next + key_block * element;
-      view.next_values = next + value_block * element;
+      head_page next = page < last / PAGE ? head_in_page(c, run, page + 1, head) : after;
+      view.next_keys = next.keys;
+      view.next_values = next.values;
     }
     query_tile_attend(&tile, from, view, visible);
   }

@@ -73,7 +73,7 @@ typedef struct {
   const float *keys, *values;
   const uint16_t *key_halves, *value_halves;
   const int8_t *key_bytes, *value_bytes;
-  const void *next_keys, *next_values;  ///< of the next page, or of this one again
+  const void *next_keys, *next_values;  ///< of the page that will be read next
   size_t value_row;
   /// What each key and each value is still to be multiplied by, [PAGE]; NULL when by nothing.
   const float *key_scales, *value_scales;

@@ -37,12 +37,14 @@ HEARTH_INLINE void TILE(const hearth_tile_elements of, const size_t rows, const 
   size_t b = column;
   float* c = p->c + row * p->c_row + column;
   const size_t a_row = p->a_row, a_step = p->a_step, b_row = p->b_row, depth = p->depth;
+  const size_t element = of == HEARTH_TILE_HALVES ? 2 : 1;
   UNROLLED for (size_t i = 0; i < rows; i++)
     UNROLLED for (size_t v = 0; v < vectors; v++)
       sum[i][v] = p->keep ? LOAD(c + i * p->c_row + v * WIDTH) : (VECTOR)(0.0f);
   for (size_t k = 0; k < depth; k++, a += a_step, b += b_row) {
     if (of != HEARTH_TILE_FLOATS)
-      __builtin_prefetch((const char*)p->ahead + b * (of == HEARTH_TILE_HALVES ? 2 : 1));
+      UNROLLED for (size_t byte = 0; byte < vectors * WIDTH * element; byte += 64)
+        __builtin_prefetch((const char*)p->ahead + b * element + byte);
     if (rows > vectors) {
       VECTOR columns[4];
       UNROLLED for (size_t v = 0; v < vectors; v++) columns[v] = LOAD_COLUMNS(of, p, b + v * WIDTH);

@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Testing
 
 @testable import Engine
@@ -61,5 +62,26 @@ import Testing
       withExtendedLifetime((blocker, child)) {}
     }
     #expect(pool.usedCount == 0)
+  }
+
+  /// Pages of all slabs are apart from one another, and never more than the limit.
+  @Test(arguments: [1, 3, 40, 300]) func pagesDoNotOverlap(limit: Int) {
+    let shape = CacheShape(layerCount: 30, keyValueHeadCount: 1, headWidth: 16, type: HEARTH_CACHE_F16)
+    let pool = PagePool(shape, limit: limit)
+    var pages: [KVPage] = []
+    while let page = pool.take() { pages.append(page) }
+    #expect(pages.count == limit && pool.freeCount == 0)
+    let starts = unsafe pages.map { unsafe Int(bitPattern: $0.data) }.sorted()
+    #expect(zip(starts, starts.dropFirst()).allSatisfy { $1 - $0 >= shape.pageBytes })
+    #expect(starts.allSatisfy { $0 % 64 == 0 })
+    for page in pages { unsafe memset(page.data, 1, shape.pageBytes) }
+  }
+
+  /// From the smallest models to pages of 64 MB.
+  @Test func slabsWasteLittle() {
+    for pageBytes in stride(from: 64, through: 64 << 20, by: 192 * 1024) {
+      let bytes = PagePool.slabBytes(pageBytes: pageBytes)
+      #expect(bytes >= pageBytes && Double(bytes % pageBytes) <= 0.08 * Double(bytes), "\(pageBytes)")
+    }
   }
 }
