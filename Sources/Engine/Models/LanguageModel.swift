@@ -162,10 +162,11 @@ public final class LanguageModel {
   ) -> [Double] {
     guard !batch.targets.isEmpty else { return batch.sums([]) }
     let pass = Pass(
-      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision,
+      wanted: batch.supervisedRows)
     let hidden = architecture.hiddenStates(batch.tokens, pass)
     return batch.sums(
       pass.crossEntropy(
-        pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0))
+        pass.wantedRows(of: hidden), architecture.head, targets: batch.targets, scale: 0))
   }
 }

@@ -27,15 +27,20 @@ public final class Trainer {
     public var seed: UInt64
     /// Whether gains and biases decay too.
     public var decaysVectors: Bool
+    /// What is computed in: `reference` (f32) or `bf16`.
+    public var precision: Precision
 
     /// Settings; the defaults are those of a new fine-tuning recipe.
     public init(
-      weightDecay: Float = 0, maximumGradientNorm: Double = 1, seed: UInt64 = 0, decaysVectors: Bool = false
+      weightDecay: Float = 0, maximumGradientNorm: Double = 1, seed: UInt64 = 0, decaysVectors: Bool = false,
+      precision: Precision = .reference
     ) {
+      precondition(precision != .serving, "training needs gradients")
       self.weightDecay = weightDecay
       self.maximumGradientNorm = maximumGradientNorm
       self.seed = seed
       self.decaysVectors = decaysVectors
+      self.precision = precision
     }
   }
 
@@ -65,7 +70,9 @@ public final class Trainer {
     optimizer = AdamW(
       trained,
       settings: AdamW.Settings(weightDecay: settings.weightDecay, decaysVectors: settings.decaysVectors))
-    model.holdFloat32ForTraining()
+    // Products in bf16 read the packed weights.
+    if settings.precision != .bf16 { model.holdFloat32ForTraining() }
+    model.workspace.trim()
   }
 
   /// Frees gradients; the trained values stay.
@@ -80,10 +87,11 @@ public final class Trainer {
     let tape = Tape()
     let pass = Pass(
       packed: batch.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
-      precision: .reference, tape: tape, dropout: DropoutSource(seed: settings.seed, step: index))
+      precision: settings.precision, wanted: batch.supervisedRows, tape: tape,
+      dropout: DropoutSource(seed: settings.seed, step: index))
     let hidden = model.architecture.hiddenStates(batch.tokens, pass)
     let losses = pass.crossEntropy(
-      pass.select(batch.supervisedRows, of: hidden), model.architecture.head, targets: batch.targets,
+      pass.wantedRows(of: hidden), model.architecture.head, targets: batch.targets,
       scale: scale)
     tape.backward()
     return losses.reduce(0.0) { $0 + Double($1) }
