@@ -209,6 +209,7 @@ public final class FineTuning {
     if recipe.probe, !resumes {
       progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil), precision: recipe.trainedPrecision)
     }
+    base.engine.trimWorkspace()
   }
 
   private func evaluates(after step: Int) -> Bool {

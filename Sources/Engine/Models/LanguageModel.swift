@@ -71,6 +71,9 @@ public final class LanguageModel {
 
   /// The most memory that activations ever took, in bytes.
   public var workspacePeakBytes: Int { workspace.peakBytes }
+  /// Gives back the memory of activations that nothing uses now.
+  public func trimWorkspace() { workspace.trim() }
+
   /// The longest sequence the model was made for, in tokens.
   public var contextLength: Int { architecture.shape.contextLength }
   /// Rows of the token table; ids are 0 to one less.
