@@ -122,10 +122,12 @@ rates:
 	@mkdir -p .build/rates
 	@$(RATES) Scripts/kernel-rates/affine.c -o .build/rates/affine
 	@$(RATES) Scripts/kernel-rates/gemm.c -o .build/rates/gemm
+	@$(RATES) Scripts/kernel-rates/bf16.c -o .build/rates/bf16
 	@$(RATES) Scripts/kernel-rates/attention.c -o .build/rates/attention
 	@$(RATES) Scripts/kernel-rates/dense.c -o .build/rates/dense
 	.build/rates/affine
 	.build/rates/gemm
+	.build/rates/bf16
 	.build/rates/attention
 	.build/rates/dense
 

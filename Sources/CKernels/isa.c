@@ -56,7 +56,7 @@ hearth_isa hearth_isa_best(void) {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vnni"))
-    return HEARTH_ISA_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? HEARTH_ISA_AVX512BF16 : HEARTH_ISA_AVX512;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
       __builtin_cpu_supports("f16c"))
     return has_avxvnni() ? HEARTH_ISA_AVXVNNI : HEARTH_ISA_AVX2;
@@ -104,6 +104,7 @@ void hearth_isa_force(hearth_isa isa) {
 
 const char* hearth_isa_name(hearth_isa isa) {
   switch (isa) {
+    case HEARTH_ISA_AVX512BF16: return "avx512bf16";
     case HEARTH_ISA_AVX512: return "avx512";
     case HEARTH_ISA_AVXVNNI: return "avxvnni";
     case HEARTH_ISA_AVX2: return "avx2";

@@ -5,7 +5,7 @@ import Testing
   @Test func whatTheCPULacksBecomesTheBestItHas() {
     withSteadyInstructionSet {
       let best = hearth_isa_best()
-      for missing in [HEARTH_ISA_AVX512, HEARTH_ISA_I8MM] {
+      for missing in [HEARTH_ISA_AVX512BF16, HEARTH_ISA_I8MM] {
         hearth_isa_force(missing)
         #expect(hearth_isa_current() == best)
       }
@@ -20,6 +20,7 @@ import Testing
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVX2)) == "avx2")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVXVNNI)) == "avxvnni")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVX512)) == "avx512")
+    #expect(String(cString: hearth_isa_name(HEARTH_ISA_AVX512BF16)) == "avx512bf16")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_NEON)) == "neon")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_DOTPROD)) == "dotprod")
     #expect(String(cString: hearth_isa_name(HEARTH_ISA_I8MM)) == "i8mm")

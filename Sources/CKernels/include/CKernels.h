@@ -4,6 +4,7 @@
 // Arithmetic on arrays, the fastest this CPU has, chosen at start. One header an idea.
 #include "affine.h"
 #include "attention.h"
+#include "bf16.h"
 #include "dense.h"
 #include "elementwise.h"
 #include "formats.h"

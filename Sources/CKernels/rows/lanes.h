@@ -50,6 +50,7 @@ typedef int32_t integer_lanes __attribute__((ext_vector_type(LANE_COUNT)));
   }                                                                              \
   static void name(void* context, int index, int count) {                        \
     switch (hearth_isa_current()) {                                              \
+      case HEARTH_ISA_AVX512BF16:                                                \
       case HEARTH_ISA_AVX512: name##_avx512(context, index, count); break;       \
       case HEARTH_ISA_AVXVNNI:                                                   \
       case HEARTH_ISA_AVX2: name##_avx2(context, index, count); break;           \

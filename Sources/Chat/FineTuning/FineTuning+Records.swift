@@ -53,7 +53,8 @@ extension FineTuning {
       try base.engine.readParameters(from: checkpoint)
       model = base.with(adapter: nil)
     }
-    let probe = FineTuningEvent.Probe(base: baseScore, tuned: GeneralProbe().measure(model))
+    let probe = FineTuningEvent.Probe(
+      base: baseScore, tuned: GeneralProbe().measure(model, precision: recipe.trainedPrecision))
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     try AtomicFile.write(Array(try encoder.encode(probe)), to: folder.file(RunFolder.probeName))

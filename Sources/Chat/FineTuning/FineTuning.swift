@@ -107,7 +107,8 @@ public final class FineTuning {
     _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)? = nil
   ) throws -> Trainer {
     let settings = Trainer.Settings(
-      weightDecay: recipe.weightDecay, maximumGradientNorm: recipe.maxGradientNorm, seed: recipe.seed)
+      weightDecay: recipe.weightDecay, maximumGradientNorm: recipe.maxGradientNorm, seed: recipe.seed,
+      precision: recipe.trainedPrecision)
     guard recipe.method == .lora else {
       if let checkpoint { try engine.readParameters(from: checkpoint) }
       return Trainer(engine, adapter: nil, settings: settings, group: group)
@@ -199,11 +200,16 @@ public final class FineTuning {
   private func measureStart() throws {
     if recipe.objective == .dpo {
       let path = folder.file(PreferenceReferences.fileName)
-      if !resumes { try PreferenceReferences(data, base.engine, trainer.adapter).write(to: path) }
+      if !resumes {
+        try PreferenceReferences(data, base.engine, trainer.adapter, recipe.trainedPrecision).write(to: path)
+      }
       references = try PreferenceReferences(path, for: data)
     }
     _ = try group?.share(references?.json() ?? [])
-    if recipe.probe, !resumes { progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil)) }
+    if recipe.probe, !resumes {
+      progress.baseProbe = GeneralProbe().measure(base.with(adapter: nil), precision: recipe.trainedPrecision)
+    }
+    base.engine.trimWorkspace()
   }
 
   private func evaluates(after step: Int) -> Bool {

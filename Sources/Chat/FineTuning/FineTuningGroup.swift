@@ -127,5 +127,14 @@ extension LearningRateSchedule {
 
 extension FineTuningRecipe {
   /// What held-out loss is measured in.
-  var heldOutPrecision: Precision { precision == .serving ? .serving : .reference }
+  var heldOutPrecision: Precision {
+    switch precision {
+    case .f32: .reference
+    case .serving: .serving
+    case .bf16: .bf16
+    }
+  }
+
+  /// What gradients, the references of preferences and the probe against forgetting are computed in.
+  var trainedPrecision: Precision { precision == .bf16 ? .bf16 : .reference }
 }

@@ -34,8 +34,11 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case f32
     /// Gradients in f32; held-out loss in the kernels that will serve.
     case serving
-    /// Not there yet.
+    /// Products of gradients and held-out loss in bf16, with sums in f32; what is trained is f32.
     case bf16
+
+    /// bf16 where this CPU has instructions for it, else f32.
+    public static var standard: TrainingPrecision { Precision.hasFastBF16 ? .bf16 : .f32 }
   }
 
   /// The base: a name in the store or a path.
@@ -105,7 +108,7 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
   /// Decides the split, the order, the first adapter and dropout.
   public var seed: UInt64 = 0
   /// What training computes in.
-  public var precision = TrainingPrecision.f32
+  public var precision = TrainingPrecision.standard
   /// Whether base and result are measured on general texts and questions too.
   public var probe = true
 
@@ -267,7 +270,6 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try require(saveEvery ?? 1 >= 1, "save-every", "at least 1", saveEvery ?? 0)
     try require(keep >= 1, "keep", "at least 1", keep)
     try require(patience ?? 1 >= 1, "patience", "at least 1", patience ?? 0)
-    try require(precision != .bf16, "precision", "f32 or serving, as training in bf16 is not there yet", "bf16")
     try require(
       date.map { TemplateDate.noon(of: $0) != nil } ?? true, "date", "a day, as YYYY-MM-DD", date ?? "")
     for (isGiven, flag) in [(adapter != nil, "adapter"), (rslora, "rslora"), (dora, "dora")] {

@@ -23,11 +23,11 @@ struct PreferenceReferences: Codable, Sendable, Equatable {
     case dataHash = "data_hash", training, validation
   }
 
-  /// Scores all answers with the model as it is.
-  init(_ data: TrainingData, _ engine: LanguageModel, _ adapter: Adapter?) {
+  /// Scores all answers with the model as it is, in what it is trained in: the first margins are 0.
+  init(_ data: TrainingData, _ engine: LanguageModel, _ adapter: Adapter?, _ precision: Precision = .reference) {
     func pairs(_ examples: TrainingData.Examples) -> [Pair] {
-      let chosen = HeldOutLoss(examples.answers).measure(engine, adapter: adapter).sums
-      let rejected = HeldOutLoss(examples.rejected).measure(engine, adapter: adapter).sums
+      let chosen = HeldOutLoss(examples.answers).measure(engine, adapter: adapter, precision: precision).sums
+      let rejected = HeldOutLoss(examples.rejected).measure(engine, adapter: adapter, precision: precision).sums
       return zip(chosen, rejected).map { Pair(chosen: -$0, rejected: -$1) }
     }
     dataHash = data.hash

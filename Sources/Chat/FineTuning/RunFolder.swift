@@ -1,4 +1,3 @@
-internal import Crypto
 internal import Engine
 internal import Foundation
 
@@ -181,9 +180,10 @@ struct RunFolder: Sendable {
   }
 
   private static func describe(_ name: String, in folder: String) throws -> Manifest.File {
-    let data = try Data(contentsOf: URL(filePath: folder + "/" + name), options: .mappedIfSafe)
-    let digest = SHA256.hash(data: data).map { String(format: "%02x", $0) }.joined()
-    return Manifest.File(name: name, bytes: data.count, sha256: digest)
+    // Read piece by piece: of full fine-tuning, the files are as large as all that training holds.
+    let path = folder + "/" + name
+    let bytes = try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
+    return Manifest.File(name: name, bytes: bytes, sha256: try ContentHash.sha256(ofFile: path))
   }
 
   // MARK: Reading

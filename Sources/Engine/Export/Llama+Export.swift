@@ -30,7 +30,7 @@ extension Llama: ExportedFamily {
   }
 
   func huggingFaceSettings(of model: LanguageModel) throws(CheckpointError) -> JSONObject {
-    let hasAttentionBias = blocks.contains { $0.query.bias != nil }
+    let hasAttentionBias = blocks.contains { $0.attention.query.bias != nil }
     let hasFeedForwardBias = blocks.contains { $0.up.bias != nil }
     let rope = try ropeFromGGUF(model.checkpoint)
     let parameters = JSONObject([("rope_theta", .real(rope.base))] + Llama.scalingMembers(rope.scaling))

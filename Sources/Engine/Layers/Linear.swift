@@ -95,6 +95,12 @@ extension Pass {
   }
 
   private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {
+    if precision == .bf16 {
+      let map = HalfLinear(linear: linear, pair: nil, pool: pool, workspace: workspace)
+      var products = HalfProducts()
+      products.add(map.terms(HalfTensor(rounding: x, pool, in: workspace), nil), lanes: y.columns, .float(y))
+      return products.run(rows: x.rows, pool)
+    }
     unsafe linear.weight.withFloat32(workspace, pool) { weight in
       unsafe hearth_sgemm(
         pool.pointer, false, true, x.rows, linear.outputs, linear.inputs, x.data, x.columns, weight,
@@ -115,8 +121,12 @@ extension Pass {
     let adapted = adapters.contains { $0.adapter.pairs[ObjectIdentifier(linear)] != nil }
     guard tape != nil else { return }
     let (slot, source, rows) = (x.slot, linear.weight.isTrainable ? x.remembered : nil, x.rows)
-    record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) { [pool, workspace] dy in
-      if slot.isRequired {
+    record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) {
+      [pool, workspace, precision] dy in
+      if precision == .bf16 {
+        let map = HalfLinear(linear: linear, pair: nil, pool: pool, workspace: workspace)
+        map.backward(HalfTensor(rounding: dy, pool, in: workspace), x: source, into: slot)
+      } else if slot.isRequired {
         let (dx, accumulate) = slot.forWriting()
         unsafe linear.weight.withFloat32(workspace, pool) { weight in
           unsafe hearth_sgemm(
@@ -124,7 +134,7 @@ extension Pass {
             linear.inputs, dx.data, dx.columns, accumulate)
         }
       }
-      if let x = source?.value, let gradient = unsafe linear.weight.gradient {
+      if precision != .bf16, let x = source?.value, let gradient = unsafe linear.weight.gradient {
         unsafe hearth_sgemm(
           pool.pointer, true, false, linear.outputs, linear.inputs, x.rows, dy.data, dy.columns, x.data,
           x.columns, gradient, linear.inputs, true)

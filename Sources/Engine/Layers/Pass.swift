@@ -1,11 +1,20 @@
 internal import CKernels
 
-/// How weights are multiplied when nothing is being trained.
+/// How weights are multiplied.
 public enum Precision: String, Sendable, CaseIterable {
   /// Integer kernels on the packed blocks, activations in int8: fast, the same bytes every time.
   case serving
   /// f32 from dequantised weights: the yardstick for the rest.
   case reference
+  /// Products in bf16 with sums in f32, everything else in f32: for training, and for losses of whole sequences. A model is not
+  /// loaded in it.
+  case bf16
+
+  /// Those a model can be loaded in.
+  public static let allCases: [Precision] = [.serving, .reference]
+
+  /// Whether this CPU has instructions for products in bf16; others compute the same bits, slower than f32.
+  public static var hasFastBF16: Bool { hearth_isa_best() == HEARTH_ISA_AVX512BF16 }
 }
 
 /// One run of a model over some tokens: where its activations live, what it caches, which adapters
@@ -39,6 +48,8 @@ public final class Pass {
   let positionLimit: Int
   /// Which adapter works on which rows; rows of no segment run on the base alone.
   let adapters: [AdapterSegment]
+  /// The rows that whoever runs the pass looks at; all when nil.
+  let wanted: [Int]?
   /// Remembers operations for `backward`; nil when nothing is trained.
   let tape: Tape?
   /// Decides which inputs of adapters are dropped; nil outside training.
@@ -82,6 +93,7 @@ public final class Pass {
     positionLimit = Int(positions.max() ?? -1) + 1
     layout = .cached(cached)
     adapters = segments
+    wanted = nil
     tape = nil
     dropout = nil
   }
@@ -90,26 +102,34 @@ public final class Pass {
   ///
   /// - Parameters:
   ///   - starts: First row of each sequence and, last, the number of rows.
-  ///   - tape: Given in training; then everything is computed in f32.
+  ///   - wanted: The rows of the last hidden states that are looked at.
+  ///   - tape: Given in training; then products are in f32 where `precision` does not say bf16.
   init(
     packed starts: [Int32], adapter: Adapter?, pool: WorkerPool, workspace: Workspace, precision: Precision,
-    tape: Tape? = nil, dropout: DropoutSource? = nil
+    wanted: [Int]? = nil, tape: Tape? = nil, dropout: DropoutSource? = nil
   ) {
     self.pool = pool
     self.workspace = workspace
-    self.precision = tape == nil ? precision : .reference
+    self.precision = tape == nil || precision == .bf16 ? precision : .reference
     var positions: [Int32] = []
     for (start, end) in zip(starts, starts.dropFirst()) { positions += 0..<(end - start) }
     self.positions = positions
     positionLimit = Int(positions.max() ?? -1) + 1
     layout = .packed(starts: starts)
     adapters = adapter.map { [AdapterSegment(rows: 0..<positions.count, adapter: $0)] } ?? []
+    self.wanted = wanted
     self.tape = tape
     self.dropout = dropout
   }
 
   /// A new activation matrix, undefined until written.
   func tensor(_ rows: Int, _ columns: Int) -> Tensor { Tensor(rows, columns, in: workspace) }
+
+  /// The wanted rows of the last hidden states, where a family has not left the others out.
+  func wantedRows(of hidden: Tensor) -> Tensor {
+    guard let wanted, hidden.rows != wanted.count else { return hidden }
+    return select(wanted, of: hidden)
+  }
 
   /// Records `backward` if there is a tape and any of `inputs` or `parameters` needs a gradient.
   func record(

@@ -71,6 +71,9 @@ public final class LanguageModel {
 
   /// The most memory that activations ever took, in bytes.
   public var workspacePeakBytes: Int { workspace.peakBytes }
+  /// Gives back the memory of activations that nothing uses now.
+  public func trimWorkspace() { workspace.trim() }
+
   /// The longest sequence the model was made for, in tokens.
   public var contextLength: Int { architecture.shape.contextLength }
   /// Rows of the token table; ids are 0 to one less.
@@ -162,10 +165,11 @@ public final class LanguageModel {
   ) -> [Double] {
     guard !batch.targets.isEmpty else { return batch.sums([]) }
     let pass = Pass(
-      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision,
+      wanted: batch.supervisedRows)
     let hidden = architecture.hiddenStates(batch.tokens, pass)
     return batch.sums(
       pass.crossEntropy(
-        pass.select(batch.supervisedRows, of: hidden), architecture.head, targets: batch.targets, scale: 0))
+        pass.wantedRows(of: hidden), architecture.head, targets: batch.targets, scale: 0))
   }
 }

@@ -8,7 +8,7 @@ struct Llama: Architecture {
 
   struct Block {
     let attentionNorm, feedForwardNorm: RMSNorm
-    let query, key, value, output: Linear
+    let attention: AttentionMaps
     let gate, up, down: Linear
   }
 
@@ -35,14 +35,16 @@ struct Llama: Architecture {
           attentionNorm: try weights.rmsNorm(name("attn_norm", "input_layernorm"), c.width, c.normEpsilon),
           feedForwardNorm: try weights.rmsNorm(
             name("ffn_norm", "post_attention_layernorm"), c.width, c.normEpsilon),
-          query: try weights.linear(
-            name("attn_q", "self_attn.q_proj"), queries, c.width, bias: attentionBias, rotaryHeadCount: c.headCount),
-          key: try weights.linear(
-            name("attn_k", "self_attn.k_proj"), keys, c.width, bias: attentionBias,
-            rotaryHeadCount: c.keyValueHeadCount, activations: .bits16),
-          value: try weights.linear(
-            name("attn_v", "self_attn.v_proj"), keys, c.width, bias: attentionBias, activations: .bits16),
-          output: try weights.linear(name("attn_output", "self_attn.o_proj"), c.width, queries, bias: attentionBias),
+          attention: AttentionMaps(
+            query: try weights.linear(
+              name("attn_q", "self_attn.q_proj"), queries, c.width, bias: attentionBias, rotaryHeadCount: c.headCount),
+            key: try weights.linear(
+              name("attn_k", "self_attn.k_proj"), keys, c.width, bias: attentionBias,
+              rotaryHeadCount: c.keyValueHeadCount, activations: .bits16),
+            value: try weights.linear(
+              name("attn_v", "self_attn.v_proj"), keys, c.width, bias: attentionBias, activations: .bits16),
+            output: try weights.linear(
+              name("attn_output", "self_attn.o_proj"), c.width, queries, bias: attentionBias)),
           gate: try weights.linear(name("ffn_gate", "mlp.gate_proj"), c.hiddenWidth, c.width, bias: feedForwardBias),
           up: try weights.linear(name("ffn_up", "mlp.up_proj"), c.hiddenWidth, c.width, bias: feedForwardBias),
           down: try weights.linear(
@@ -63,12 +65,10 @@ struct Llama: Architecture {
       headCount: shape.headCount, keyValueHeadCount: shape.keyValueHeadCount, headWidth: shape.headWidth)
     var x = pass.embed(tokens, embedding)  // [tokens, width]
     for (layer, block) in blocks.enumerated() {
-      let qkv = pass.apply([block.query, block.key, block.value], to: x, normalisedBy: block.attentionNorm)
-      let a = pass.attention(qkv[0], qkv[1], qkv[2], attention, turnedBy: rope, layer: layer)
-      x = pass.apply(block.output, to: a, addedTo: x)
-
-      let gateUp = pass.apply([block.gate, block.up], to: x, normalisedBy: block.feedForwardNorm)
-      x = pass.apply(block.down, toSwiGLUOf: gateUp[0], gateUp[1], addedTo: x)
+      x = pass.attentionLayer(
+        block.attention, attention, turnedBy: rope, normalisedBy: block.attentionNorm, x, layer: layer)
+      if layer == blocks.count - 1 { x = pass.selectWanted(x, before: block.gate, block.up, block.down) }
+      x = pass.feedForward(block.gate, block.up, block.down, normalisedBy: block.feedForwardNorm, x)
     }
     return pass.norm(x, norm)
   }

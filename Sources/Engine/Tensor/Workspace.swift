@@ -103,6 +103,8 @@ public final class Workspace {
     if bytes >= Workspace.pagedBytes {
       let pages = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
       unsafe memory = pages == MAP_FAILED ? nil : pages
+      // A wish: rows of activations lie pages apart, and each would be a miss of the address cache.
+      if let pages = unsafe memory { _ = unsafe madvise(pages, bytes, MADV_HUGEPAGE) }
     } else {
       unsafe memory = aligned_alloc(64, bytes)
     }

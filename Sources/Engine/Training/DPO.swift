@@ -146,11 +146,13 @@ extension Trainer {
     let (tape, sequences) = (Tape(), batch.sequences)
     let pass = Pass(
       packed: sequences.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
-      precision: .reference, tape: tape, dropout: DropoutSource(seed: settings.seed, step: index))
+      precision: settings.precision, wanted: sequences.supervisedRows, tape: tape,
+      dropout: DropoutSource(seed: settings.seed, step: index))
     let head = model.architecture.head
-    let states = pass.select(sequences.supervisedRows, of: model.architecture.hiddenStates(sequences.tokens, pass))
+    let states = pass.wantedRows(of: model.architecture.hiddenStates(sequences.tokens, pass))
     let scoring = Pass(
-      packed: [0, Int32(states.rows)], adapter: nil, pool: model.pool, workspace: model.workspace, precision: .reference
+      packed: [0, Int32(states.rows)], adapter: nil, pool: model.pool, workspace: model.workspace,
+      precision: settings.precision
     )
     let sums = sequences.sums(scoring.crossEntropy(states, head, targets: sequences.targets, scale: 0))
     let (figures, pulls) = batch.judge(sums, beta: beta)

@@ -12,7 +12,11 @@ extension LanguageModel {
       writer.add(
         OutgoingTensor(
           name: parameter.name.huggingFace, type: .f32, shape: [parameter.rows, parameter.columns]
-        ) { sink in try sink.append(floats: parameter.values(pool)) })
+        ) { sink in
+          guard let values = unsafe parameter.float32 else { return try sink.append(floats: parameter.values(pool)) }
+          // As it lies there: a copy of a token table would be the largest thing that training allocates.
+          unsafe try sink.append(RawSpan(_unsafeStart: values, byteCount: 4 * parameter.count))
+        })
     }
     try writer.write(to: folder + "/" + LanguageModel.parametersName)
   }

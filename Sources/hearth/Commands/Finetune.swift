@@ -77,8 +77,12 @@ struct Finetune: ParsableCommand {
   @Option(parsing: .unconditional, help: "Latest checkpoints to keep beside the best (default: 2).") var keep: Int?
   @Option(parsing: .unconditional, help: "End after this many evaluations without a better loss.") var patience: Int?
   @Option(parsing: .unconditional, help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
-  @Option(help: "f32, or serving: measure held-out loss in the kernels that will serve (default: f32).") var precision:
-    FineTuningRecipe.TrainingPrecision?
+  @Option(
+    help: """
+      bf16 (faster; f32 sums and parameters), f32, or serving: f32, held-out loss in the kernels that will serve \
+      (default: bf16 where the CPU has instructions for it, else f32).
+      """)
+  var precision: FineTuningRecipe.TrainingPrecision?
   @Flag(inversion: .prefixedNo, help: "Measure base and result on general texts and questions (default: yes).")
   var probe: Bool?
   @Option(help: "What a template that writes the date takes as today, YYYY-MM-DD (default: the day the run begins).")

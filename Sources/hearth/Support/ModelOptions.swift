@@ -50,7 +50,13 @@ struct ModelOptions: ParsableArguments {
   }
 }
 
-extension Precision: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {
+  /// One of those a model can be loaded in.
+  public init?(argument: String) {
+    guard let precision = Precision(rawValue: argument), Precision.allCases.contains(precision) else { return nil }
+    self = precision
+  }
+}
 extension CacheType: ExpressibleByArgument {}
 
 /// A failure to report as it is.

@@ -39,6 +39,7 @@ import Testing
     let place = try TinyRun()
     var recipe = place.recipe
     recipe.adapter = Fixtures.path("adapters/" + kind)
+    recipe.precision = .f32
     let output = try place.output("a")
     let done = try place.train(output, recipe)
     #expect(try #require(done.bestLoss) < #require(done.baseLoss))

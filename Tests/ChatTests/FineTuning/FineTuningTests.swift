@@ -131,7 +131,19 @@ import Tokenizers
     var recipe = place.recipe
     recipe.precision = .serving
     #expect(try #require(place.train(place.output("a"), recipe).bestLoss).isFinite)
-    recipe.precision = .bf16
-    PullAddressTests.expectFailure("--precision bf16", "not there yet") { try place.train(place.output("b"), recipe) }
+  }
+
+  @Test func trainsInBF16AndSaysSo() throws {
+    let place = try TinyRun()
+    var losses: [FineTuningRecipe.TrainingPrecision: Double] = [:]
+    for precision in [FineTuningRecipe.TrainingPrecision.bf16, .f32] {
+      var recipe = place.recipe
+      recipe.precision = precision
+      let output = try place.output(precision.rawValue)
+      losses[precision] = try #require(place.train(output, recipe).bestLoss)
+      #expect(try FineTuningRecipe(yaml: output + "/recipe.yaml").precision == precision)
+    }
+    let (half, whole) = (try #require(losses[.bf16]), try #require(losses[.f32]))
+    #expect(half != whole && abs(half - whole) < 1e-2 * whole)
   }
 }

@@ -77,7 +77,7 @@ import Tokenizers
   {
     let place = try TinyRun()
     var recipe = place.recipe
-    (recipe.probe, recipe.method) = (true, method)
+    (recipe.probe, recipe.method, recipe.precision) = (true, method, .f32)
     let output = try place.output("a")
     let run = try FineTuning(recipe, base: place.model(), basePath: place.modelPath, output: output)
     var probes: [FineTuningEvent.Probe] = []

@@ -12,6 +12,7 @@ import Testing
     var recipe = place.recipe
     // Dropout draws by place in a batch, so it is another one when batches are shared.
     (recipe.dropout, recipe.epochs, recipe.learningRate) = (0, 2, 2e-2)
+    recipe.precision = .f32
     return (place, recipe)
   }
 
@@ -67,6 +68,20 @@ import Testing
     }
     // Before the first step, nothing has been added in another order.
     #expect(expected[0].loss == found[0].loss)
+  }
+
+  @Test(arguments: [FineTuningRecipe.Method.lora, .full])
+  func aGroupInBF16HasTheLossesOfOneButForRounding(_ method: FineTuningRecipe.Method) throws {
+    var (place, recipe) = try place()
+    (recipe.method, recipe.precision) = (method, .bf16)
+    let alone = try place.output("alone")
+    try place.train(alone, recipe)
+    let together = try place.output("together")
+    #expect(train(2, recipe, together, model: place.modelPath).allSatisfy { $0 == nil })
+    let (expected, found) = (try lines(alone), try lines(together))
+    #expect(expected.count == found.count && expected[0].loss == found[0].loss)
+    // What is added in another order is rounded to 8 bits on the way, and steps are large here.
+    #expect(zip(expected, found).allSatisfy { abs($0.loss - $1.loss) < 5e-3 * $0.loss })
   }
 
   @Test func preferencesAreSharedToo() throws {

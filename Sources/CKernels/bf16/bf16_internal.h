@@ -1,0 +1,51 @@
+#ifndef HEARTH_BF16_INTERNAL_H
+#define HEARTH_BF16_INTERNAL_H
+
+#include "../include/bf16.h"
+
+// A panel is 32 lanes of an operand, or 16 where no more are needed: [pairs, lanes] pairs of neighbours along the depth, the first
+// in the lower half. Lanes beyond the last, and an odd depth's partner, are zero.
+
+enum {
+  HEARTH_BF16_LANES = 32,
+  HEARTH_BF16_DEPTH = 4096,  ///< most of a panel at once; even
+  HEARTH_BF16_ROWS = 512,    ///< most rows of a piece
+};
+
+/// A piece's sums continue over one panel: sums [rows, lanes], row by row; `begins` where they begin at zero.
+typedef struct {
+  const uint16_t* a;
+  size_t lda, rows, pairs;
+  const uint16_t* panel;
+  size_t lanes;  ///< 16 or 32
+  float* sums;
+  bool begins;
+} hearth_bf16_tile;
+
+void hearth_bf16_multiply(const hearth_bf16_tile* tile);
+
+/// Cuts a panel from an operand.
+typedef struct {
+  const hearth_operand* operand;
+  size_t lane, lanes;    ///< first lane, and how many there are
+  size_t start, depth;   ///< first element along the depth (even), and how many
+  size_t width;          ///< lanes of the panel, 16 or 32
+  uint16_t* out;         ///< [pairs, width] pairs, with room for a multiple of eight of them
+} hearth_bf16_cut;
+
+void hearth_bf16_fill(const hearth_bf16_cut* cut);
+
+/// This thread's working memory, aligned to 64 bytes, kept until the thread ends; the next call may give other memory.
+void* hearth_bf16_scratch(size_t bytes);
+
+/// The rounding of a float to bf16: to nearest, ties to even; subnormals are zeros, NaNs quiet.
+static inline uint16_t hearth_bf16_rounded(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40u);
+  if (magnitude < 0x00800000u) return (uint16_t)(bits >> 16 & 0x8000u);
+  return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+#endif

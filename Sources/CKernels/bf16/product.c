@@ -1,0 +1,119 @@
+#include <string.h>
+
+#include "../pieces.h"
+#include "bf16_internal.h"
+#include "outputs.h"
+
+// The work is a list of pieces, each one panel of one matrix and a chunk of the rows; threads take a few at a time as they become
+// free. Which thread does a piece changes nothing in it. A chunk's rows stay in the second-level cache while panels pass by.
+
+/// What a thread works with: a panel, and the sums of a piece, twice for SwiGLU.
+typedef struct {
+  _Alignas(64) uint16_t panel[HEARTH_BF16_DEPTH * HEARTH_BF16_LANES];
+  float sums[2][HEARTH_BF16_ROWS * HEARTH_BF16_LANES];
+} workspace;
+
+typedef struct {
+  const hearth_bf16_matrix* matrices;
+  size_t count, rows, panels, chunks;
+  hearth_pieces pieces;
+} job;
+
+static size_t panels_of(const hearth_bf16_matrix* matrix) {
+  return (matrix->lanes + HEARTH_BF16_LANES - 1) / HEARTH_BF16_LANES;
+}
+
+/// Asks for what `hearth_bf16_write` is going to read and write of some rows: it lies in columns, which the processor does not
+/// see coming.
+static void prefetch_rows(const hearth_bf16_matrix* m, size_t row, size_t rows, size_t lane) {
+  const bool half = m->output != HEARTH_OUTPUT_F32 && m->output != HEARTH_OUTPUT_ADD_F32;
+  if (m->output == HEARTH_OUTPUT_ADD_TRANSPOSED) return;
+  for (size_t at = row * m->ldc + lane; rows > 0; rows--, at += m->ldc) {
+    if (half) {
+      __builtin_prefetch((uint16_t*)m->c + at, 1, 2);
+      if (m->gate == NULL) continue;
+      __builtin_prefetch(m->gate + at, 1, 2);
+      __builtin_prefetch(m->up + at, 1, 2);
+    } else {
+      __builtin_prefetch((float*)m->c + at, 1, 2);
+      __builtin_prefetch((float*)m->c + at + 16, 1, 2);
+      if (m->residual == NULL || m->residual == m->c) continue;
+      __builtin_prefetch(m->residual + at, 0, 2);
+      __builtin_prefetch(m->residual + at + 16, 0, 2);
+    }
+  }
+}
+
+/// The sums of one panel over all terms.
+static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* terms, size_t count,
+                      size_t first_row, size_t rows, size_t lane, size_t width, uint16_t* panel, float* sums) {
+  enum { PREFETCHED_ROWS = 56 };
+  const size_t left = matrix->lanes - lane;
+  bool begins = true;
+  for (size_t i = 0; i < count; i++)
+    for (size_t start = 0; start < terms[i].depth; start += HEARTH_BF16_DEPTH) {
+      const size_t rest = terms[i].depth - start;
+      const size_t depth = rest < HEARTH_BF16_DEPTH ? rest : HEARTH_BF16_DEPTH;
+      hearth_bf16_fill(&(hearth_bf16_cut){.operand = &terms[i].b,
+                                          .lane = lane,
+                                          .lanes = left < width ? left : width,
+                                          .start = start,
+                                          .depth = depth,
+                                          .width = width,
+                                          .out = panel});
+      for (size_t row = 0; row < rows; row += PREFETCHED_ROWS) {
+        const size_t height = rows - row < PREFETCHED_ROWS ? rows - row : PREFETCHED_ROWS;
+        if (begins) prefetch_rows(matrix, first_row + row, height, lane);
+        hearth_bf16_multiply(&(hearth_bf16_tile){.a = terms[i].a + (first_row + row) * terms[i].lda + start,
+                                                 .lda = terms[i].lda,
+                                                 .rows = height,
+                                                 .pairs = (depth + 1) / 2,
+                                                 .panel = panel,
+                                                 .lanes = width,
+                                                 .sums = sums + row * width,
+                                                 .begins = begins});
+      }
+      begins = false;
+    }
+  if (begins) memset(sums, 0, rows * width * sizeof *sums);
+}
+
+static void multiply_piece(const job* j, size_t piece, workspace* own) {
+  size_t chunk = piece / j->panels, panel = piece % j->panels;
+  const hearth_bf16_matrix* matrix = j->matrices;
+  for (; panel >= panels_of(matrix); matrix++) panel -= panels_of(matrix);
+  const size_t first = j->rows * chunk / j->chunks, rows = j->rows * (chunk + 1) / j->chunks - first;
+  const size_t lane = panel * HEARTH_BF16_LANES, left = matrix->lanes - lane;
+  const size_t width = left <= 16 ? 16 : HEARTH_BF16_LANES;
+  add_terms(matrix, matrix->terms, matrix->term_count, first, rows, lane, width, own->panel, own->sums[0]);
+  if (matrix->output == HEARTH_OUTPUT_SWIGLU)
+    add_terms(matrix, matrix->up_terms, matrix->up_term_count, first, rows, lane, width, own->panel, own->sums[1]);
+  hearth_bf16_write(&(hearth_bf16_sums){.matrix = matrix,
+                                        .first = first,
+                                        .rows = rows,
+                                        .lane = lane,
+                                        .lanes = left < width ? left : width,
+                                        .width = width,
+                                        .sums = own->sums[0],
+                                        .up_sums = own->sums[1]});
+}
+
+static void multiply_pieces(void* context, int index, int count) {
+  (void)index;
+  job* j = context;
+  workspace* own = hearth_bf16_scratch(sizeof *own);
+  size_t first, last;
+  while (hearth_pieces_take(&j->pieces, (size_t)count, &first, &last))
+    for (size_t piece = first; piece < last; piece++) multiply_piece(j, piece, own);
+}
+
+void hearth_bf16_products(hearth_pool* pool, size_t rows, size_t count, const hearth_bf16_matrix* matrices) {
+  job j = {.matrices = matrices,
+           .count = count,
+           .rows = rows,
+           .chunks = (rows + HEARTH_BF16_ROWS - 1) / HEARTH_BF16_ROWS};
+  for (size_t i = 0; i < count; i++) j.panels += panels_of(&matrices[i]);
+  if (j.panels == 0 || rows == 0) return;
+  hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
+  hearth_pool_share(pool, multiply_pieces, &j);
+}

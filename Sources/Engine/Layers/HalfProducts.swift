@@ -1,0 +1,222 @@
+internal import CKernels
+
+/// Products in bf16 with sums in f32 that are done in one go: the workers meet once.
+///
+/// It keeps what the products read alive until they have run.
+@safe
+struct HalfProducts {
+  private var matrices: [hearth_bf16_matrix] = unsafe []
+  private var kept: [AnyObject] = []
+
+  /// a·b, where a's columns are summed over.
+  @safe
+  struct Term {
+    let a: HalfTensor
+    let b: hearth_operand
+    let owner: AnyObject
+  }
+
+  /// What becomes of the sums.
+  @safe
+  enum Output {
+    /// target = scale · sum.
+    case float(Tensor, scale: Float = 1)
+    /// target = sum + residual.
+    case adding(Tensor, residual: Tensor)
+    /// target = scale · sum, rounded.
+    case half(HalfTensor, scale: Float = 1)
+    /// gradient `[rows, lanes]` += sum.
+    case gradient(UnsafeMutablePointer<Float>, columns: Int)
+    /// gradient `[lanes, rows]` += the sums, turned.
+    case gradientTurned(UnsafeMutablePointer<Float>, columns: Int)
+    /// gate = sum, up = the other sum, y = silu(gate) · up.
+    case swiGLU(gate: HalfTensor, up: HalfTensor, upTerms: [Term], y: HalfTensor)
+    /// The sum is y's gradient: that of gate and up, which take their places, and y once more.
+    case swiGLUBackward(gate: HalfTensor, up: HalfTensor, y: HalfTensor)
+  }
+
+  /// Adds a product of `lanes` columns.
+  mutating func add(_ terms: [Term], lanes: Int, _ output: Output) {
+    var matrix = unsafe hearth_bf16_matrix()
+    unsafe (matrix.lanes, matrix.scale) = (lanes, 1)
+    precondition(terms.count <= HEARTH_BF16_TERMS, "\(terms.count) terms in one product")
+    for term in terms {
+      unsafe hearth_bf16_add_term(&matrix, term.a.data, term.a.stride, term.b, term.a.columns)
+      kept += [term.a, term.owner]
+    }
+    switch output {
+    case .float(let y, let scale):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_F32, UnsafeMutableRawPointer(y.data), y.columns)
+      unsafe matrix.scale = scale
+      kept.append(y)
+    case .adding(let y, let residual):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_ADD_F32, UnsafeMutableRawPointer(y.data), y.columns)
+      unsafe matrix.residual = UnsafePointer(residual.data)
+      kept += [y, residual]
+    case .half(let y, let scale):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_BF16, UnsafeMutableRawPointer(y.data), y.stride)
+      unsafe matrix.scale = scale
+      kept.append(y)
+    case .gradient(let gradient, let columns):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_ADD_F32, UnsafeMutableRawPointer(gradient), columns)
+      unsafe matrix.residual = UnsafePointer(gradient)
+    case .gradientTurned(let gradient, let columns):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (
+        HEARTH_OUTPUT_ADD_TRANSPOSED, UnsafeMutableRawPointer(gradient), columns
+      )
+    case .swiGLU(let gate, let up, let upTerms, let y):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_SWIGLU, UnsafeMutableRawPointer(y.data), y.stride)
+      unsafe (matrix.gate, matrix.up) = (gate.data, up.data)
+      for term in upTerms {
+        unsafe hearth_bf16_add_up_term(&matrix, term.a.data, term.a.stride, term.b, term.a.columns)
+        kept += [term.a, term.owner]
+      }
+      kept += [gate, up, y]
+    case .swiGLUBackward(let gate, let up, let y):
+      unsafe (matrix.output, matrix.c, matrix.ldc) = (
+        HEARTH_OUTPUT_SWIGLU_BACKWARD, UnsafeMutableRawPointer(y.data), y.stride
+      )
+      unsafe (matrix.gate, matrix.up, matrix.dgate, matrix.dup) = (gate.data, up.data, gate.data, up.data)
+      kept += [gate, up, y]
+    }
+    unsafe matrices.append(matrix)
+  }
+
+  /// Computes all of them.
+  ///
+  /// - Parameter rows: Of each product.
+  func run(rows: Int, _ pool: WorkerPool) {
+    guard unsafe !matrices.isEmpty else { return }
+    unsafe hearth_bf16_products(pool.pointer, rows, matrices.count, matrices)
+    extendLifetime(kept)
+  }
+
+  /// Those of several numbers of rows.
+  static func run(_ byRows: [Int: HalfProducts], _ pool: WorkerPool) {
+    for (rows, products) in byRows { products.run(rows: rows, pool) }
+  }
+}
+
+/// One linear map in a pass in bf16, with its adapter's pair if it has one.
+///
+///     y = x·Wᵀ + u·Bᵀ      u = s·x·Aᵀ
+///     dx = dy·W + du·A     du = s·dy·B     dA += duᵀ·x     dB += dyᵀ·u     dW += dyᵀ·x
+///
+/// u and du are rounded to bf16 like all that products read; A, B and the gradients are f32.
+struct HalfLinear {
+  let linear: Linear
+  let pair: LowRankPair?
+  let pool: WorkerPool
+  let workspace: Workspace
+
+  /// The terms of y.
+  func terms(_ x: HalfTensor, _ u: HalfTensor?) -> [HalfProducts.Term] {
+    var terms = unsafe [
+      HalfProducts.Term(a: x, b: linear.weight.operand(overRows: false, pool), owner: linear.weight)
+    ]
+    if let pair, let u {
+      unsafe terms.append(HalfProducts.Term(a: u, b: pair.up.operand(overRows: false, pool), owner: pair.up))
+    }
+    return terms
+  }
+
+  /// The terms of dx.
+  func gradientTerms(_ dy: HalfTensor, _ du: HalfTensor?) -> [HalfProducts.Term] {
+    var terms = unsafe [
+      HalfProducts.Term(a: dy, b: linear.weight.operand(overRows: true, pool), owner: linear.weight)
+    ]
+    if let pair, let du {
+      unsafe terms.append(HalfProducts.Term(a: du, b: pair.down.operand(overRows: true, pool), owner: pair.down))
+    }
+    return terms
+  }
+
+  /// Adds the product that gives u.
+  func bottleneck(_ x: HalfTensor, to products: inout HalfProducts) -> HalfTensor? {
+    guard let pair else { return nil }
+    let u = HalfTensor(x.rows, pair.rank, in: workspace)
+    unsafe products.add(
+      [HalfProducts.Term(a: x, b: pair.down.operand(overRows: false, pool), owner: pair.down)], lanes: pair.rank,
+      .half(u, scale: pair.scale))
+    return u
+  }
+
+  /// Adds the product that gives du.
+  func gradientBottleneck(_ dy: HalfTensor, to products: inout HalfProducts) -> HalfTensor? {
+    guard let pair else { return nil }
+    let du = HalfTensor(dy.rows, pair.rank, in: workspace)
+    unsafe products.add(
+      [HalfProducts.Term(a: dy, b: pair.up.operand(overRows: true, pool), owner: pair.up)], lanes: pair.rank,
+      .half(du, scale: pair.scale))
+    return du
+  }
+
+  /// Adds the products that add to the gradients of A, B and W.
+  func addGradients(
+    _ x: HalfTensor, _ dy: HalfTensor, u: HalfTensor?, du: HalfTensor?, to products: inout [Int: HalfProducts]
+  ) {
+    if let pair, let u, let du {
+      if pair.down.isTrainable, let gradient = unsafe pair.down.gradient {
+        unsafe products[pair.rank, default: HalfProducts()].add(
+          [HalfProducts.Term(a: du.transposed(pool), b: x.operandOverRows, owner: x)], lanes: x.columns,
+          .gradient(gradient, columns: x.columns))
+      }
+      if pair.up.isTrainable, let gradient = unsafe pair.up.gradient {
+        unsafe products[pair.rank, default: HalfProducts()].add(
+          [HalfProducts.Term(a: u.transposed(pool), b: dy.operandOverRows, owner: dy)], lanes: dy.columns,
+          .gradientTurned(gradient, columns: pair.rank))
+      }
+    }
+    if linear.weight.isTrainable, let gradient = unsafe linear.weight.gradient {
+      unsafe products[dy.columns, default: HalfProducts()].add(
+        [HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)], lanes: x.columns,
+        .gradient(gradient, columns: x.columns))
+    }
+  }
+
+  /// Adds to the gradients of A, B and W.
+  func addGradients(_ x: HalfTensor, _ dy: HalfTensor, u: HalfTensor?, du: HalfTensor?) {
+    var products: [Int: HalfProducts] = [:]
+    addGradients(x, dy, u: u, du: du, to: &products)
+    HalfProducts.run(products, pool)
+  }
+
+  /// The gradients of a map by itself: of x, where it is required, and of W, where x is given.
+  func backward(_ dy: HalfTensor, x: Remembered?, into slot: GradientSlot) {
+    if slot.isRequired {
+      let (dx, accumulate) = slot.forWriting()
+      var products = HalfProducts()
+      unsafe products.add(
+        gradientTerms(dy, nil), lanes: dx.columns, accumulate ? .adding(dx, residual: dx) : .float(dx))
+      products.run(rows: dy.rows, pool)
+    }
+    if let x { addGradients(HalfTensor(rounding: x.value, pool, in: workspace), dy, u: nil, du: nil) }
+  }
+
+  /// Whether a gradient of its own is wanted.
+  var isTrainable: Bool {
+    linear.weight.isTrainable || pair.map { $0.down.isTrainable || $0.up.isTrainable } == true
+  }
+}
+
+extension Pass {
+  /// The map with what the pass's adapter adds to it; nil where more is wanted than bf16 products do: dropout, DoRA, or an adapter
+  /// for some of the rows.
+  func halfLinear(_ linear: Linear) -> HalfLinear? {
+    var pair: LowRankPair?
+    for segment in adapters {
+      guard let found = segment.adapter.pairs[ObjectIdentifier(linear)] else { continue }
+      guard segment.rows == 0..<positions.count, found.magnitude == nil, found.dropout == 0 || dropout == nil
+      else { return nil }
+      pair = found
+    }
+    return HalfLinear(linear: linear, pair: pair, pool: pool, workspace: workspace)
+  }
+
+  /// Several maps without biases, if all can be computed so.
+  func halfLinears(_ linears: [Linear]) -> [HalfLinear]? {
+    guard precision == .bf16, linears.allSatisfy({ $0.bias == nil }) else { return nil }
+    let halves = linears.compactMap(halfLinear)
+    return halves.count == linears.count ? halves : nil
+  }
+}
