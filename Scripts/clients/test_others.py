@@ -7,7 +7,7 @@ import anthropic
 import jsonschema
 import ollama
 
-from server import Server
+from server import MODEL, Server
 
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 OPTIONS = {"temperature": 0, "num_predict": 24}
@@ -28,35 +28,35 @@ class OtherClientTests(unittest.TestCase):
         assert status == 0, log
 
     def test_ollama_chat(self):
-        whole = self.ollama.chat(model="smollm2", messages=QUESTION, options=OPTIONS)
+        whole = self.ollama.chat(model=MODEL, messages=QUESTION, options=OPTIONS)
         self.assertTrue(whole.message.content)
         self.assertGreater(whole.eval_count, 0)
-        stream = self.ollama.chat(model="smollm2:latest", messages=QUESTION, options=OPTIONS, stream=True)
+        stream = self.ollama.chat(model=MODEL + ":latest", messages=QUESTION, options=OPTIONS, stream=True)
         self.assertEqual("".join(part.message.content for part in stream), whole.message.content)
 
     def test_ollama_generate(self):
-        whole = self.ollama.generate(model="smollm2", prompt="Once upon a time", raw=True, options=OPTIONS)
-        stream = self.ollama.generate(model="smollm2", prompt="Once upon a time", raw=True, options=OPTIONS, stream=True)
+        whole = self.ollama.generate(model=MODEL, prompt="Once upon a time", raw=True, options=OPTIONS)
+        stream = self.ollama.generate(model=MODEL, prompt="Once upon a time", raw=True, options=OPTIONS, stream=True)
         self.assertEqual("".join(part.response for part in stream), whole.response)
         schema = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 30}}, "required": ["city"]}
         reply = self.ollama.generate(
-            model="smollm2", prompt="The capital of France, as JSON.", format=schema, options={"temperature": 0, "num_predict": 80})
+            model=MODEL, prompt="The capital of France, as JSON.", format=schema, options={"temperature": 0, "num_predict": 120})
         jsonschema.validate(json.loads(reply.response), schema)
 
     def test_ollama_models(self):
-        self.assertEqual([model.model for model in self.ollama.list().models], ["smollm2"])
-        self.assertEqual(self.ollama.show("smollm2").details.family, "llama")
-        self.assertEqual([model.model for model in self.ollama.ps().models], ["smollm2"])
-        self.assertEqual(len(self.ollama.embed(model="smollm2", input=["a", "b"]).embeddings), 2)
+        self.assertEqual([model.model for model in self.ollama.list().models], [MODEL])
+        self.assertEqual(self.ollama.show(MODEL).details.family, "llama")
+        self.assertEqual([model.model for model in self.ollama.ps().models], [MODEL])
+        self.assertEqual(len(self.ollama.embed(model=MODEL, input=["a", "b"]).embeddings), 2)
         with self.assertRaises(ollama.ResponseError) as caught:
             self.ollama.chat(model="nobody", messages=QUESTION)
         self.assertEqual(caught.exception.status_code, 404)
         with self.assertRaises(ollama.ResponseError) as caught:
-            self.ollama.chat(model="smollm2", messages=QUESTION, options={"mirostat": 2})
+            self.ollama.chat(model=MODEL, messages=QUESTION, options={"mirostat": 2})
         self.assertIn("mirostat", caught.exception.error)
 
     def test_anthropic(self):
-        common = {"model": "smollm2", "messages": QUESTION, "system": "You are brief."}
+        common = {"model": MODEL, "messages": QUESTION, "system": "You are brief."}
         greedy = {"extra_body": {"temperature": 0}}
         whole = self.anthropic.messages.create(max_tokens=24, **greedy, **common)
         self.assertTrue(whole.content[0].text)
