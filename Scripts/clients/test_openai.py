@@ -153,6 +153,31 @@ class OpenAITests(unittest.TestCase):
         parsed = self.client.responses.parse(model=MODEL, input="Say hello.", text_format=Greeting, max_output_tokens=200)
         self.assertIsInstance(parsed.output_parsed, Greeting)
 
+    def test_tools_of_responses(self):
+        function = self.TOOLS[0]["function"]
+        options = {"model": MODEL, "tools": [{"type": "function", "strict": True, **function}], "temperature": 0,
+                   "tool_choice": "required", "parallel_tool_calls": False, "max_output_tokens": 200}
+        said = [{"role": "user", "content": "How many people live in Paris?"}]
+        reply = self.client.responses.create(input=said, **options)
+        call = reply.output[-1]
+        self.assertEqual((call.type, call.name, call.status), ("function_call", "population", "completed"))
+        self.assertEqual(list(json.loads(call.arguments)), ["city"])
+        self.assertEqual(reply.tools[0].name, "population")
+        # What came is sent back as it came, with the result.
+        said += reply.output
+        said.append({"type": "function_call_output", "call_id": call.call_id, "output": "2,100,000"})
+        answer = self.client.responses.create(input=said, **{**options, "tool_choice": "none", "max_output_tokens": 20})
+        self.assertTrue(answer.output_text)
+        with self.client.responses.stream(input=said[:1], **options) as stream:
+            deltas = [event.delta for event in stream if event.type == "response.function_call_arguments.delta"]
+            final = stream.get_final_response().output[-1]
+        self.assertEqual("".join(deltas), call.arguments)
+        self.assertEqual((final.name, final.arguments), (call.name, call.arguments))
+        words = self.client.responses.create(input="Hello!", **{**options, "tool_choice": "auto", "max_output_tokens": 20})
+        self.assertTrue(words.output)
+        with self.assertRaises(openai.BadRequestError):
+            self.client.responses.create(input="x", model=MODEL, tools=[{"type": "web_search"}])
+
     def test_embeddings(self):
         reply = self.client.embeddings.create(model=MODEL, input=["a cat", "a kitten", "tax law"])
         vectors = [entry.embedding for entry in reply.data]
