@@ -17,6 +17,8 @@ help:
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
 	@echo 'make test-mpi  training by several processes and hosts over MPI (installs Open MPI; hosts need root)'
 	@echo 'make bench-training  fine-tuning beside PyTorch and PEFT (Python; see Docs/performance.md)'
+	@echo 'make bench-serving  the server under load: beside llama-server, overloaded, with clients that leave; make soak-serving'
+	@echo '               for an hour (Python; see Docs/serving.md)'
 	@echo 'make bench-peers  speed and memory beside llama.cpp (Python; see Docs/performance.md)'
 	@echo 'make rates     what the kernels reach of what this machine can do'
 
@@ -100,6 +102,30 @@ BENCH_PEERS ?=
 .PHONY: bench-peers
 bench-peers: $(PEERS) compare-model
 	$(PYTHON) Benchmarks/compare-peers.py --hearth $(HEARTH) $(BENCH_PEERS)
+
+# The server under load. Beside llama-server it needs LLAMA_SERVER=PATH, or builds one from the same source package.
+BENCH_SERVING ?=
+LLAMA_SERVER ?= .build/llama-server/bin/llama-server
+.PHONY: bench-serving soak-serving
+bench-serving: $(PEERS) compare-model $(LLAMA_SERVER)
+	$(PYTHON) Benchmarks/compare-serving.py peers --hearth $(HEARTH) --llama-server $(LLAMA_SERVER) $(BENCH_SERVING)
+	$(PYTHON) Benchmarks/compare-serving.py overload --hearth $(HEARTH)
+	$(PYTHON) Benchmarks/compare-serving.py cancel --hearth $(HEARTH) --requests 10000
+
+SOAK_MINUTES ?= 60
+soak-serving: $(PEERS) compare-model
+	$(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --minutes $(SOAK_MINUTES)
+
+.build/llama-server/bin/llama-server: $(PEERS)
+	rm -rf .build/llama-server .build/llama-server.source && mkdir -p .build/llama-server.source
+	$(PYTHON) -m pip install --quiet cmake ninja
+	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --dest .build/llama-server.source \
+	  `grep '^llama-cpp-python' Scripts/requirements-compare.txt`
+	tar -xzf .build/llama-server.source/llama_cpp_python-*.tar.gz -C .build/llama-server.source
+	PATH=$(dir $(abspath $(PYTHON))):$$PATH cmake -G Ninja -S .build/llama-server.source/llama_cpp_python-*/vendor/llama.cpp \
+	  -B .build/llama-server -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \
+	  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
+	PATH=$(dir $(abspath $(PYTHON))):$$PATH cmake --build .build/llama-server --target llama-server
 
 compare-fixtures: $(PEERS)
 	$(PYTHON) Scripts/compare-fixtures.py

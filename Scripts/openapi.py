@@ -78,18 +78,22 @@ ROUTES = [
     ("post", "/v1/responses", "chat", "Responses, without memory", shape(
         ["model", "input"], model=STRING, input={"anyOf": [STRING, array(OBJECT, 2048)]}, instructions=STRING,
         temperature=number(0, 2), top_p=number(0, 1), max_output_tokens=integer(1, MOST), stream=BOOL, metadata=OBJECT,
-        text=shape([], format=OBJECT), user=STRING), "application/json"),
+        text=shape([], format=OBJECT), user=STRING, tools=array(OBJECT, 128), parallel_tool_calls=BOOL,
+        tool_choice={"anyOf": [{"enum": ["none", "auto", "required"]}, OBJECT]}), "application/json"),
     ("post", "/v1/messages", "chat", "Anthropic's messages", shape(
         ["model", "messages", "max_tokens"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS,
         max_tokens=integer(1, MOST), temperature=number(0, 1), top_p=number(0, 1), top_k=integer(0, 1000000),
-        stop_sequences=array(STRING, 16), stream=BOOL, metadata=OBJECT), "application/json"),
+        stop_sequences=array(STRING, 16), stream=BOOL, metadata=OBJECT, tools=array(OBJECT, 128), tool_choice=OBJECT,
+        output_config=shape([], format=OBJECT)), "application/json"),
     ("post", "/v1/messages/count_tokens", "chat", "What messages cost", shape(
-        ["model", "messages"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS), "application/json"),
+        ["model", "messages"], model=STRING, messages=array(OBJECT, 2048), system=TEXT_OR_PARTS, tools=array(OBJECT, 128),
+        tool_choice=OBJECT, output_config=shape([], format=OBJECT)), "application/json"),
     ("post", "/api/generate", "chat", "Ollama's generate", shape(
         ["model"], model=STRING, prompt=STRING, system=STRING, raw=BOOL, stream=BOOL, format=OLLAMA_FORMAT, options=OLLAMA_OPTIONS),
      "application/x-ndjson"),
     ("post", "/api/chat", "chat", "Ollama's chat", shape(
-        ["model"], model=STRING, messages=array(OBJECT, 2048), stream=BOOL, format=OLLAMA_FORMAT, options=OLLAMA_OPTIONS),
+        ["model"], model=STRING, messages=array(OBJECT, 2048), stream=BOOL, format=OLLAMA_FORMAT, options=OLLAMA_OPTIONS,
+        tools=array(OBJECT, 128)),
      "application/x-ndjson"),
     ("get", "/api/version", "chat", "The server's version", None, "application/json"),
     ("get", "/api/tags", "chat", "Ollama's list of models", None, "application/json"),

@@ -44,3 +44,9 @@ need_pip() {
   python3 -m pip --version >/dev/null 2>&1 ||
     need_packages "pip is missing, which fetches the default model" python3-pip
 }
+
+# Python's virtual environments, where Debian keeps them apart.
+need_venv() {
+  need_pip
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages "Python's venv is missing" python3-venv
+}

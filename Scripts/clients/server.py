@@ -4,8 +4,21 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 HEARTH = os.environ["HEARTH"]
+# The name of a model in the store; `tiny` is the one that model.py makes, and talks nonsense.
+MODEL = os.environ.get("MODEL", "tiny")
+TALKS_SENSE = MODEL != "tiny"
+
+
+def wait_until(holds, what, seconds=60):
+    """Waits until a condition holds. The limit only ends what would never end: machines that are busy take their time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s still not: {what}")
+        time.sleep(0.01)
 
 
 def hearth(*arguments):
@@ -15,7 +28,7 @@ def hearth(*arguments):
 
 
 class Server:
-    def __init__(self, *arguments, models=("smollm2",)):
+    def __init__(self, *arguments, models=(MODEL,)):
         self.process = subprocess.Popen(
             [HEARTH, "serve", *models, "--port", "0", "--json", "--log-json", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -24,7 +37,7 @@ class Server:
             raise RuntimeError(self.process.stderr.read())
         self.address = json.loads(line)["address"]
 
-    def end(self, seconds=40):
+    def end(self, seconds=120):
         """Ends the server as a supervisor would; gives its status and what it logged."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -1,7 +1,7 @@
-import Chat
 import Foundation
 import Testing
 
+@testable import Chat
 @testable import Server
 
 /// The other APIs, in their own words.
@@ -123,9 +123,9 @@ import Testing
         let value = try JSON(parsing: Array(text.utf8))
         #expect(value.keys == ["ok", "n"])
       }
-      let refused = try await server.chat(["response_format": format(["type": "integer", "minimum": 3])])
+      let refused = try await server.chat(["response_format": format(["type": "integer", "not": ["const": 3]])])
       #expect(
-        refused.status == 400 && refused.json["error"]?["param"]?.text == "response_format.json_schema.schema.minimum")
+        refused.status == 400 && refused.json["error"]?["param"]?.text == "response_format.json_schema.schema.not")
     }
   }
 
@@ -155,6 +155,79 @@ import Testing
       let words = try await server.chat(["tools": tools, "temperature": 0, "max_tokens": 20, "stream": true])
       #expect(words.events.last?["choices"]?[0]?["finish_reason"] != .null)
     }
+  }
+
+  private static let lamp: JSON = [
+    "type": "object", "properties": ["on": ["type": "boolean"]], "required": ["on"],
+  ]
+
+  @Test func responsesCallTools() async throws {
+    try await TestServer.run(contextLength: 512) { server in
+      let body: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "temperature", value: 0),
+        .init(key: "tools", value: [["type": "function", "name": "lamp", "parameters": DialectTests.lamp]]),
+        .init(key: "tool_choice", value: "required"), .init(key: "parallel_tool_calls", value: false),
+      ]
+      let input = JSONElement.Member(key: "input", value: "x")
+      let whole = try await server.client.post("/v1/responses", .object(body + [input]))
+      let call = whole.json["output"]?[0]
+      #expect(call?["type"] == "function_call" && call?["name"] == "lamp", "\(whole.text)")
+      let streamed = try await server.client.post(
+        "/v1/responses", .object(body + [input, .init(key: "stream", value: true)]))
+      let types = streamed.events.compactMap { $0["type"]?.text }
+      #expect(
+        types == [
+          "response.created", "response.in_progress", "response.output_item.added",
+          "response.function_call_arguments.delta", "response.function_call_arguments.done",
+          "response.output_item.done", "response.completed",
+        ])
+      #expect(streamed.events.last?["response"]?["output"]?[0]?["arguments"] == call?["arguments"])
+      let back: JSON = [
+        ["role": "user", "content": "x"], call ?? .null,
+        ["type": "function_call_output", "call_id": call?["call_id"] ?? .null, "output": "done"],
+      ]
+      let after = try await server.client.post("/v1/responses", .object(body + [.init(key: "input", value: back)]))
+      #expect(after.status == 200, "\(after.text)")
+      let foreign = try await server.client.post(
+        "/v1/responses", ["model": .string(server.model), "input": "x", "tools": [["type": "web_search"]]])
+      #expect(foreign.status == 400 && foreign.json["error"]?["param"] == "tools[0].type")
+    }
+  }
+
+  @Test func messagesCallTools() async throws {
+    try await TestServer.run(contextLength: 512) { server in
+      let body: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "max_tokens", value: 90),
+        .init(key: "temperature", value: 0), .init(key: "messages", value: TestServer.question("x")),
+        .init(key: "tools", value: [["name": "lamp", "input_schema": DialectTests.lamp]]),
+        .init(key: "tool_choice", value: ["type": "any", "disable_parallel_tool_use": true]),
+      ]
+      let whole = try await server.client.post("/v1/messages", .object(body)).json
+      let block = whole["content"]?[0]
+      #expect(whole["stop_reason"] == "tool_use" && block?["type"] == "tool_use" && block?["name"] == "lamp")
+      #expect(block?["input"]?.keys == ["on"])
+      let streamed = try await server.client.post(
+        "/v1/messages", .object(body + [.init(key: "stream", value: true)]))
+      let types = streamed.events.compactMap { $0["type"]?.text }
+      #expect(
+        types == [
+          "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+          "message_stop",
+        ])
+      let arguments = streamed.events.compactMap { $0["delta"]?["partial_json"]?.text }.joined()
+      #expect(try JSON(parsing: Array(arguments.utf8)) == block?["input"])
+    }
+  }
+
+  @Test func ollamasCallsAreObjects() throws {
+    var answer = Answer()
+    answer.text = "Well.\n" + ToolCallText.text("lamp", ["on": true])
+    let reply = OllamaReply(model: "x", callsTools: true) {
+      .init(key: "message", value: OllamaMessages.message($0, $1))
+    }
+    let message = reply.whole([[(answer: answer, tokens: [])]])["message"]
+    #expect(message?["content"] == "Well.")
+    #expect(message?["tool_calls"]?[0]?["function"] == ["name": "lamp", "arguments": ["on": true]])
   }
 
   @Test func modelsAreLoadedByNameOnly() async throws {

@@ -59,6 +59,16 @@ struct GrammarAutomaton: Sendable {
     return found
   }
 
+  /// Whether bytes are a whole text.
+  mutating func accepts(_ bytes: some Sequence<UInt8>) -> Bool {
+    var state = GrammarAutomaton.start
+    for byte in bytes {
+      state = step(state, byte)
+      if state < 0 { return false }
+    }
+    return mayEnd(state)
+  }
+
   /// The number of the state that threads are in once they have gone as far as they can without reading.
   private mutating func number(of seeds: [Thread]) -> Int32 {
     var (reading, seen, open, mayEnd): ([Thread], Set<Thread>, [Thread], Bool) = ([], Set(seeds), seeds, false)

@@ -32,11 +32,7 @@ struct SchemaCompiler {
 
   init(root: JSONElement) { self.root = root }
 
-  /// What says nothing about which values are valid.
-  private static let annotations: Set<String> = [
-    "title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly", "writeOnly",
-    "$defs", "definitions",
-  ]
+  private var joining: SchemaJoining { SchemaJoining(root: root) }
 
   /// The program of a schema, and then `next`.
   mutating func value(_ schema: JSONElement, _ path: String, _ next: Int) throws(GrammarError) -> Int {
@@ -47,54 +43,53 @@ struct SchemaCompiler {
     guard case .object(let members) = schema else {
       throw GrammarError(path, "expected a schema, found \(schema.kindName)")
     }
-    let keywords = Set(members.map(\.key)).subtracting(Self.annotations)
-    if let reference = schema["$ref"] { return try self.reference(reference, keywords, path, next) }
-    if let options = schema["enum"] { return try enumeration(options, schema, keywords, path, next) }
-    if let constant = schema["const"] {
-      try require(keywords, ["const", "type"], path)
-      return try builder.literal(Self.text(constant), next)
+    var keywords = Set(members.map(\.key)).subtracting(SchemaJoining.annotations)
+    if keywords == ["$ref"], let reference = schema["$ref"] { return try self.reference(reference, path, next) }
+    let schema = try joining.flat(schema, path)
+    if schema == .bool(true) { return try builder.call(try builder.value(), next) }
+    keywords = Set(schema.keys).subtracting(SchemaJoining.annotations)
+    for keyword in ["anyOf", "oneOf"] {
+      if let options = schema[keyword] { return try alternatives(options, keyword, schema, path, next) }
     }
-    if let options = schema["anyOf"] {
-      try require(keywords, ["anyOf"], path)
-      return try alternatives(options, Self.join(path, "anyOf"), next)
-    }
-    if case .array(let parts)? = schema["allOf"], parts.count == 1 {
-      try require(keywords, ["allOf"], path)
-      return try value(parts[0], Self.join(path, "allOf"), next)
-    }
-    switch schema["type"] {
-    case nil:
-      guard keywords.isEmpty else {
-        try require(keywords, [], path)
-        throw GrammarError(path, "type is missing")
+    if let options = schema["enum"] {
+      guard case .array(let values) = options, !values.isEmpty, values.count <= 1000 else {
+        throw GrammarError(Self.join(path, "enum"), "expected a list of 1 to 1000 values")
       }
-      return try builder.call(try builder.value(), next)
-    case .string(let type)?: return try typed(type, schema, keywords, path, next)
-    case .array(let types)?:
-      var places: [Int] = []
-      for type in types {
-        guard case .string(let type) = type else {
-          throw GrammarError(Self.join(path, "type"), "expected names of types")
-        }
-        // Each type is held to the keywords that are about it.
-        let own = keywords.intersection(Self.keywords[type] ?? []).union(["type"])
-        places.append(try typed(type, schema, own, path, next))
-      }
-      let known = types.reduce(into: Set(["type"])) { set, type in
-        if case .string(let type) = type { set.formUnion(Self.keywords[type] ?? []) }
-      }
-      try require(keywords, known, path)
-      return try builder.add(.split(places))
-    default: throw GrammarError(Self.join(path, "type"), "expected the name of a type or a list of them")
+      return try constants(values, "enum", schema, path, next)
     }
+    if let constant = schema["const"] { return try constants([constant], "const", schema, path, next) }
+    guard let type = schema["type"] else {
+      if keywords.isEmpty { return try builder.call(try builder.value(), next) }
+      // What says something about values of one sort only lets all others pass; of these, none is written.
+      let types = ["object", "array", "string", "number"].filter {
+        keywords.isSubset(of: Self.keywords[$0] ?? [])
+      }
+      guard types.count == 1 else { throw GrammarError(path, "type is missing") }
+      return try typed(types[0], schema, keywords, path, next)
+    }
+    if case .string(let name) = type { return try typed(name, schema, keywords, path, next) }
+    let types = SchemaJoining.types(type)
+    guard case .array(let elements) = type, !types.isEmpty, types.count == elements.count else {
+      throw GrammarError(Self.join(path, "type"), "expected the name of a type or a list of them")
+    }
+    try require(keywords, types.reduce(into: Set(["type"])) { $0.formUnion(Self.keywords[$1] ?? []) }, path)
+    var places: [Int] = []
+    for type in types {
+      // Each type is held to the keywords that are about it.
+      let own = keywords.intersection(Self.keywords[type] ?? []).union(["type"])
+      places.append(try typed(type, schema, own, path, next))
+    }
+    return try builder.add(.split(places))
   }
 
+  private static let bounds: Set<String> = [
+    "type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+  ]
   private static let keywords: [String: Set<String>] = [
     "object": ["type", "properties", "required", "additionalProperties"],
-    "array": ["type", "items", "minItems", "maxItems", "prefixItems"],
-    "string": ["type", "minLength", "maxLength", "format"], "number": ["type"], "integer": ["type"],
-    "boolean": ["type"],
-    "null": ["type"],
+    "array": ["type", "items", "minItems", "maxItems", "prefixItems", "uniqueItems"],
+    "string": ["type", "minLength", "maxLength", "format", "pattern"], "number": bounds, "integer": bounds,
+    "boolean": ["type"], "null": ["type"],
   ]
 
   private mutating func typed(
@@ -108,8 +103,15 @@ struct SchemaCompiler {
     case "object": return try object(schema, path, next)
     case "array": return try array(schema, path, next)
     case "string": return try string(schema, path, next)
-    case "number": return try builder.number(next)
-    case "integer": return try builder.integer(next)
+    case "number", "integer":
+      var range = try NumberRange(schema, path)
+      if type == "integer" { range.fractionDigits = 0 }
+      if keywords.isSubset(of: ["type"]) {
+        return type == "integer" ? try builder.integer(next) : try builder.number(next)
+      }
+      do throws(GrammarError) { return try builder.number(range, next) } catch {
+        throw GrammarError(path, error.message)
+      }
     case "boolean":
       return try builder.add(.split([try builder.literal("true", next), try builder.literal("false", next)]))
     default: return try builder.literal("null", next)
@@ -120,49 +122,37 @@ struct SchemaCompiler {
     let least = try count(schema, "minLength", path) ?? 0
     let most = try count(schema, "maxLength", path)
     if let most, most < least { throw GrammarError(path, "maxLength is below minLength") }
-    guard let format = schema["format"] else { return try builder.string(least: least, most: most, next) }
-    guard least == 0, most == nil else {
-      throw GrammarError(path, "format does not go with minLength or maxLength here")
+    var (pattern, keyword): (String?, String) = (nil, "pattern")
+    if let given = schema["pattern"] {
+      guard case .string(let text) = given else { throw GrammarError(Self.join(path, "pattern"), "expected a string") }
+      pattern = text
     }
-    let quote = try builder.literal("\"", next)
-    let digits = ByteSet("0123456789")
-    func two(_ builder: inout GrammarBuilder, _ ranges: [(String, String)], _ next: Int) throws(GrammarError) -> Int {
-      var places: [Int] = []
-      for (tens, ones) in ranges { places.append(try builder.one(ByteSet(tens), try builder.one(ByteSet(ones), next))) }
-      return try builder.add(.split(places))
+    if let given = schema["format"] {
+      guard pattern == nil else {
+        throw GrammarError(Self.join(path, "format"), "format does not go with pattern here")
+      }
+      guard case .string(let name) = given, let found = StringFormats.pattern(name) else {
+        throw GrammarError(
+          Self.join(path, "format"),
+          "\(Self.text(given)) cannot be enforced: expected \(StringFormats.names.joined(separator: ", "))")
+      }
+      (pattern, keyword) = (found, "format")
     }
-    func date(_ builder: inout GrammarBuilder, _ next: Int) throws(GrammarError) -> Int {
-      // To the 28th: every month has these.
-      let day = try two(&builder, [("0", "123456789"), ("1", "0123456789"), ("2", "012345678")], next)
-      let month = try two(&builder, [("0", "123456789"), ("1", "012")], try builder.literal("-", day))
-      return try builder.several(digits, 4, 4, try builder.literal("-", month))
-    }
-    func time(_ builder: inout GrammarBuilder, _ next: Int) throws(GrammarError) -> Int {
-      let second = try two(&builder, [("012345", "0123456789")], next)
-      let minute = try two(&builder, [("012345", "0123456789")], try builder.literal(":", second))
-      return try two(&builder, [("01", "0123456789"), ("2", "0123")], try builder.literal(":", minute))
-    }
-    let start: Int
-    switch format {
-    case .string("date"): start = try date(&builder, quote)
-    case .string("time"): start = try time(&builder, try builder.literal("Z", quote))
-    case .string("date-time"):
-      let end = try builder.literal("Z", quote)
-      start = try date(&builder, try builder.literal("T", try time(&builder, end)))
-    case .string("uuid"):
-      let hex = ByteSet("0123456789abcdef")
-      var place = try builder.several(hex, 12, 12, quote)
-      for _ in 0..<3 { place = try builder.several(hex, 4, 4, try builder.literal("-", place)) }
-      start = try builder.several(hex, 8, 8, try builder.literal("-", place))
-    default: throw GrammarError(Self.join(path, "format"), "\(Self.text(format)) cannot be enforced")
-    }
-    return try builder.literal("\"", start)
+    guard let pattern else { return try builder.string(least: least, most: most, next) }
+    do throws(GrammarError) {
+      let automaton = try PatternAutomaton(try Pattern.parse(pattern).matchingWhole())
+      let end = try builder.literal("\"", next)
+      return try builder.literal("\"", try automaton.write(into: &builder, least: least, most: most, end))
+    } catch { throw GrammarError(Self.join(path, keyword), error.message) }
   }
 
   private mutating func array(_ schema: JSONElement, _ path: String, _ next: Int) throws(GrammarError) -> Int {
     let least = try count(schema, "minItems", path) ?? 0
     let most = try count(schema, "maxItems", path)
     if let most, most < least { throw GrammarError(path, "maxItems is below minItems") }
+    if let unique = schema["uniqueItems"], unique != .bool(false), most.map({ $0 > 1 }) ?? true {
+      throw GrammarError(Self.join(path, "uniqueItems"), "this keyword cannot be enforced here")
+    }
     guard schema["prefixItems"] == nil else { return try tuple(schema, least, most, path, next) }
     let items = schema["items"] ?? .bool(true)
     // One rule for all elements: bounds write calls of it out, not it.
@@ -227,43 +217,65 @@ struct SchemaCompiler {
     return try builder.literal("{", first)
   }
 
-  private mutating func enumeration(
-    _ options: JSONElement, _ schema: JSONElement, _ keywords: Set<String>, _ path: String, _ next: Int
+  /// Values as they are written, those of them that the rest of the schema lets pass.
+  private mutating func constants(
+    _ values: [JSONElement], _ keyword: String, _ schema: JSONElement, _ path: String, _ next: Int
   ) throws(GrammarError) -> Int {
-    try require(keywords, ["enum", "type"], path)
-    guard case .array(let values) = options, !values.isEmpty, values.count <= 1000 else {
-      throw GrammarError(Self.join(path, "enum"), "expected a list of 1 to 1000 values")
+    let rest = schema.without([keyword])
+    var checker: GrammarAutomaton?
+    if !Set(rest.keys).subtracting(SchemaJoining.annotations).isEmpty {
+      var compiler = SchemaCompiler(root: root)
+      compiler.depth = depth
+      let end = try compiler.builder.add(.leave)
+      let start = try compiler.value(rest, path, end)
+      checker = GrammarAutomaton(compiler.builder.built(from: start))
     }
     var places: [Int] = []
-    for value in values { places.append(try builder.literal(Self.text(value), next)) }
+    for value in values where checker?.accepts(value.bytes) ?? true {
+      places.append(try builder.literal(Self.text(value), next))
+    }
+    guard !places.isEmpty else {
+      throw GrammarError(Self.join(path, keyword), "the rest of the schema lets none of these values pass")
+    }
     return try builder.add(.split(places))
   }
 
-  private mutating func alternatives(_ options: JSONElement, _ path: String, _ next: Int) throws(GrammarError) -> Int {
+  /// Schemas of which one holds, each together with what stands beside them.
+  private mutating func alternatives(
+    _ options: JSONElement, _ keyword: String, _ schema: JSONElement, _ path: String, _ next: Int
+  ) throws(GrammarError) -> Int {
+    let place = Self.join(path, keyword)
     guard case .array(let schemas) = options, !schemas.isEmpty, schemas.count <= 100 else {
-      throw GrammarError(path, "expected a list of 1 to 100 schemas")
+      throw GrammarError(place, "expected a list of 1 to 100 schemas")
+    }
+    let rest = JSONElement.object(
+      (schema.without([keyword]).members ?? []).filter { !SchemaJoining.annotations.contains($0.key) })
+    if keyword == "oneOf" {
+      // A text may be valid by one of them only.
+      for (index, one) in schemas.enumerated() {
+        for (earlier, other) in schemas[..<index].enumerated() where !joining.areDisjoint(one, other) {
+          throw GrammarError(
+            place + "[\(index)]",
+            "cannot be told from oneOf[\(earlier)]: expected other types, ranges of numbers without common ones, or a "
+              + "required property with other values; anyOf needs none of this")
+        }
+      }
     }
     var places: [Int] = []
-    for (index, schema) in schemas.enumerated() { places.append(try value(schema, path + "[\(index)]", next)) }
+    for (index, option) in schemas.enumerated() {
+      let place = place + "[\(index)]"
+      if rest == .object([]) {
+        places.append(try value(option, place, next))
+      } else {
+        places.append(try value(try joining.joined(rest, try joining.flat(option, place), place), place, next))
+      }
+    }
     return try builder.add(.split(places))
   }
 
-  /// "#/$defs/name", and "#" for the whole.
-  private mutating func reference(
-    _ reference: JSONElement, _ keywords: Set<String>, _ path: String, _ next: Int
-  ) throws(GrammarError) -> Int {
-    try require(keywords, ["$ref"], path)
-    guard case .string(let text) = reference, text.hasPrefix("#") else {
-      throw GrammarError(Self.join(path, "$ref"), "only references into the schema itself are followed")
-    }
-    var target = root
-    for part in text.dropFirst().split(separator: "/") {
-      let key = String(part).replacing("~1", with: "/").replacing("~0", with: "~")
-      guard let found = target[key] else { throw GrammarError(Self.join(path, "$ref"), "\(text) leads nowhere") }
-      target = found
-    }
-    let place = try namedRule(text, target)
-    return try builder.call(place, next)
+  private mutating func reference(_ reference: JSONElement, _ path: String, _ next: Int) throws(GrammarError) -> Int {
+    let target = try joining.target(of: reference, path)
+    return try builder.call(try namedRule(Self.text(reference), target), next)
   }
 
   /// A schema as a rule of its own.
@@ -309,8 +321,56 @@ struct SchemaCompiler {
     return names
   }
 
-  private static func join(_ path: String, _ name: String) -> String { path.isEmpty ? name : path + "." + name }
+  private static func join(_ path: String, _ name: String) -> String { SchemaJoining.join(path, name) }
 
   /// A value as it is to be written.
   private static func text(_ value: JSONElement) -> String { String(decoding: value.bytes, as: UTF8.self) }
+}
+
+extension NumberRange {
+  /// What a schema's keywords say about numbers.
+  ///
+  /// - Throws: `GrammarError` with the keyword's place.
+  init(_ schema: JSONElement, _ path: String) throws(GrammarError) {
+    func number(_ keyword: String) throws(GrammarError) -> DecimalText? {
+      guard let value = schema[keyword] else { return nil }
+      guard case .number(let text) = value, let number = DecimalText(text) else {
+        throw GrammarError(SchemaJoining.join(path, keyword), "expected a number of at most forty digits")
+      }
+      return number
+    }
+    low = try number("minimum").map { Bound(value: $0, isExclusive: false) }
+    if let bound = try number("exclusiveMinimum"), low.map({ $0.value <= bound }) ?? true {
+      low = Bound(value: bound, isExclusive: true)
+    }
+    high = try number("maximum").map { Bound(value: $0, isExclusive: false) }
+    if let bound = try number("exclusiveMaximum"), high.map({ bound <= $0.value }) ?? true {
+      high = Bound(value: bound, isExclusive: true)
+    }
+    guard let multiple = try number("multipleOf") else { return }
+    if multiple.whole == [0], multiple.fraction.last == 1, multiple.fraction.dropLast().allSatisfy({ $0 == 0 }) {
+      // 0.01: so many digits behind the point.
+      fractionDigits = multiple.fraction.count
+      return
+    }
+    let digits = String(decoding: multiple.whole.map { $0 + 0x30 }, as: UTF8.self)
+    guard multiple.isWhole, !multiple.isNegative, let divisor = Int(digits), (1...1000).contains(divisor) else {
+      throw GrammarError(
+        SchemaJoining.join(path, "multipleOf"), "expected a whole number from 1 to 1000, or 0.1, 0.01 and so on")
+    }
+    self.divisor = divisor
+    fractionDigits = 0
+  }
+}
+
+extension JSONElement {
+  fileprivate func without(_ keys: Set<String>) -> JSONElement {
+    guard case .object(let members) = self else { return self }
+    return .object(members.filter { !keys.contains($0.key) })
+  }
+
+  fileprivate var members: [Member]? {
+    if case .object(let members) = self { return members }
+    return nil
+  }
 }

@@ -63,6 +63,21 @@ enum FormatFields {
     return (sent, grammar)
   }
 
+  /// Takes `output_config`, where Anthropic's messages have it.
+  static func messagesFormat(_ fields: inout Fields, _ limits: ServerSettings.Limits) throws(APIError) -> Grammar? {
+    guard var output = try fields.object("output_config") else { return nil }
+    try output.refuse("effort", "models here do not reason apart from their answers")
+    guard var format = try output.object("format") else {
+      try output.finish()
+      return nil
+    }
+    try output.finish()
+    guard try format.word("type", of: ["json_schema"]) != nil else { throw format.missing("type") }
+    guard let schema = format.value("schema") else { throw format.missing("schema") }
+    try format.finish()
+    return try self.schema(schema, "output_config.format.schema", limits)
+  }
+
   /// The grammar of a schema.
   static func schema(_ schema: JSON, _ path: String, _ limits: ServerSettings.Limits) throws(APIError) -> Grammar {
     guard schema.bytes.count <= limits.schemaBytes else {

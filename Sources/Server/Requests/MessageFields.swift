@@ -24,7 +24,7 @@ enum MessageFields {
     let role = given == "developer" ? "system" : given
     var message = ChatMessage(role: role, content: try content(&fields, limits), name: try fields.string("name"))
     if role == "assistant" {
-      message.toolCalls = try toolCalls(&fields)
+      try takeCalls(&fields, &message)
       // What an answer of this API had, so that it can be sent back as it came.
       fields.ignore("refusal", "annotations")
       try fields.refuse("audio", "answers are text")
@@ -38,55 +38,31 @@ enum MessageFields {
     return message
   }
 
-  /// A text, or parts that are texts.
   private static func content(_ fields: inout Fields, _ limits: ServerSettings.Limits) throws(APIError) -> String? {
-    guard let value = fields.value("content") else { return nil }
-    if let text = value.text { return text }
-    guard let parts = value.elements else { throw fields.wrong("content", "a string or a list of parts", value) }
-    guard parts.count <= limits.contentParts else {
-      throw .invalid(
-        fields.path("content"),
-        "\(fields.path("content")) has \(parts.count) parts: expected at most \(limits.contentParts)")
-    }
-    var text = ""
-    for (index, part) in parts.enumerated() {
-      let path = fields.path("content") + "[\(index)]"
-      var fields = try Fields(part, at: path)
-      let type = try fields.requiredString("type")
-      guard type == "text" else {
-        throw .invalid(
-          path + ".type", "\(path) is \"\(type.prefix(40))\": this server's models read text only",
-          code: "unsupported_content")
-      }
-      text += try fields.requiredString("text")
-      try fields.finish()
-    }
-    return text
+    try fields.text("content", types: ["text"], limits)
   }
 
-  /// Calls that the assistant made earlier, as templates expect them: arguments as an object.
-  private static func toolCalls(_ fields: inout Fields) throws(APIError) -> TemplateValue? {
-    guard let elements = try fields.array("tool_calls", most: 128), !elements.isEmpty else { return nil }
-    var calls: [TemplateValue] = []
-    for (index, element) in elements.enumerated() {
+  /// Calls that the assistant made earlier.
+  private static func takeCalls(_ fields: inout Fields, _ message: inout ChatMessage) throws(APIError) {
+    for (index, element) in (try fields.array("tool_calls", most: 128) ?? []).enumerated() {
       var call = try Fields(element, at: fields.path("tool_calls") + "[\(index)]")
       let id = try call.requiredString("id")
       guard try call.word("type", of: ["function"]) != nil else { throw call.missing("type") }
       guard var function = try call.object("function") else { throw call.missing("function") }
       let name = try function.requiredString("name")
-      let text = try function.requiredString("arguments")
-      guard let arguments = try? JSON(parsing: Array(text.utf8)) else {
-        throw .invalid(function.path("arguments"), "\(function.path("arguments")) is no JSON")
-      }
+      message.addCall(id: id, name: name, arguments: try arguments(&function))
       try function.finish()
       try call.finish()
-      calls.append(
-        .object([
-          ("id", .string(id)), ("type", "function"),
-          ("function", .object([("name", .string(name)), ("arguments", arguments.templateValue)])),
-        ]))
     }
-    return .array(calls)
+  }
+
+  /// Arguments of a call, an object as text.
+  static func arguments(_ fields: inout Fields) throws(APIError) -> JSON {
+    let text = try fields.requiredString("arguments")
+    guard let arguments = try? JSON(parsing: Array(text.utf8)) else {
+      throw .invalid(fields.path("arguments"), "\(fields.path("arguments")) is no JSON")
+    }
+    return arguments
   }
 }
 

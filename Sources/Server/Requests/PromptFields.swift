@@ -40,3 +40,38 @@ enum PromptFields {
     return ids
   }
 }
+
+extension Fields {
+  /// A text, or a list of parts that are texts, joined; nil when there is none.
+  ///
+  /// - Parameters:
+  ///   - types: What this API calls a part that is text.
+  ///   - ignored: Members of such a part that say nothing about it.
+  mutating func text(
+    _ name: String, types: Set<String>, ignoring ignored: [String] = [], _ limits: ServerSettings.Limits
+  ) throws(APIError) -> String? {
+    guard let value = value(name) else { return nil }
+    if let text = value.text { return text }
+    guard let parts = value.elements else { throw wrong(name, "a string or a list of parts", value) }
+    guard parts.count <= limits.contentParts else {
+      throw .invalid(path(name), "\(path(name)) has \(parts.count) parts: expected at most \(limits.contentParts)")
+    }
+    var text = ""
+    for (index, part) in parts.enumerated() {
+      var part = try Fields(part, at: path(name) + "[\(index)]")
+      let type = try part.requiredString("type")
+      guard types.contains(type) else { throw part.notText(type) }
+      text += try part.requiredString("text")
+      for name in ignored { part.ignore(name) }
+      try part.finish()
+    }
+    return text
+  }
+
+  /// A part of some type that models here do not read.
+  func notText(_ type: String) -> APIError {
+    .invalid(
+      path("type"), "\(path("type")) is \"\(type.prefix(40))\": this server's models read text only",
+      code: "unsupported_content")
+  }
+}

@@ -10,17 +10,9 @@ extension RouteTable {
     on(.post, "/v1/chat/completions", .scope(.chat)) { request, context in
       let wanted = try ChatCompletionRequest(try await request.fields(state, context), state)
       try state.admit(context)
-      let signals = try await AnswerSignals([wanted.call(context)], state, context)
-      let reply = ChatCompletionReply(wanted, state)
-      guard wanted.sampling.isStreaming else {
-        let answers = try await signals.collect(prompts: 1, answers: wanted.sampling.count)[0]
-        return .json(reply.whole(answers))
-      }
-      return .events(state, context) { error, events in
-        try await events.send(Dialect.openAI.body(of: error, requestID: context.requestID))
-      } produce: { events in
-        try await reply.stream(signals, to: &events)
-      }
+      return try await .answers(
+        to: [wanted.call(context)], isStreaming: wanted.sampling.isStreaming, ChatCompletionReply(wanted), state,
+        context)
     }
   }
 }
@@ -46,8 +38,8 @@ struct ChatCompletionRequest: Sendable {
     if listed != nil, !lists { throw APIError.invalid("top_logprobs", "top_logprobs: goes with \"logprobs\": true") }
     sampling.options.listedTokenCount = lists ? listed ?? 0 : nil
     let format = try FormatFields.grammar(&fields, limits)
-    let tools = try ToolFields(&fields, limits)
-    callsTools = tools.grammar != nil
+    let tools = try ToolSet.chat(&fields, limits)
+    callsTools = tools.canCall
     if format != nil, callsTools {
       throw APIError.invalid("response_format", "response_format does not go with tools", code: "unsupported_parameter")
     }
@@ -90,20 +82,22 @@ enum PromptRendering {
 }
 
 /// Answers in OpenAI's shape.
-struct ChatCompletionReply: Sendable {
+struct ChatCompletionReply: AnswerReply {
   private let wanted: ChatCompletionRequest
   private let id = Identifier.make("chatcmpl")
-  private let created: Int
+  private let created = Clock.seconds
+  private var answers: [Answer] = []
+  private var parts: [ToolCallStream]
 
-  init(_ wanted: ChatCompletionRequest, _ state: ServerState) {
+  init(_ wanted: ChatCompletionRequest) {
     self.wanted = wanted
-    created = Clock.seconds
+    parts = Array(repeating: ToolCallStream(callsTools: wanted.callsTools), count: wanted.sampling.count)
   }
 
-  /// All in one.
-  func whole(_ answers: [(answer: Answer, tokens: [SampledToken])]) -> JSON {
+  func whole(_ answers: [[FinishedAnswer]]) -> JSON {
+    let answers = answers.flatMap { $0 }
     let choices = answers.enumerated().map { index, found -> JSON in
-      let (content, calls) = wanted.callsTools ? ToolCallText.parse(found.answer.text) : (found.answer.text, [])
+      let (content, calls) = ToolCallStream.parts(of: found.answer.text, callsTools: wanted.callsTools)
       return [
         "index": .integer(index),
         "message": .object([
@@ -119,32 +113,29 @@ struct ChatCompletionReply: Sendable {
     ]
   }
 
-  /// A chunk for each piece: first who speaks, then what, then why it ended, then what was used if that was asked for.
-  func stream(_ signals: AnswerSignals, to events: inout EventWriter) async throws {
+  // A chunk for each piece: first who speaks, then what, then why it ended, then what was used if that was asked for.
+
+  mutating func begin(_ events: inout EventWriter) async throws {
     for choice in 0..<wanted.sampling.count {
       try await events.send(chunk(choice, ["role": "assistant", "content": "", "refusal": nil]))
     }
-    var answers: [Answer] = []
-    var parts = [ToolCallStream](repeating: ToolCallStream(), count: wanted.sampling.count)
-    for try await signal in signals {
-      guard case .piece(_, let piece) = signal else {
-        try await events.sendComment()
-        continue
-      }
-      let text = wanted.callsTools ? parts[piece.choice].append(piece.text) : piece.text
-      if !text.isEmpty || !piece.tokens.isEmpty {
-        try await events.send(chunk(piece.choice, ["content": .string(text)], tokens: piece.tokens))
-      }
-      guard let answer = piece.answer else { continue }
-      answers.append(answer)
-      let (rest, calls) = wanted.callsTools ? parts[piece.choice].finish() : ("", [])
-      if !rest.isEmpty { try await events.send(chunk(piece.choice, ["content": .string(rest)])) }
-      if !calls.isEmpty {
-        let entries = calls.enumerated().map { entry($1, index: $0) }
-        try await events.send(chunk(piece.choice, ["tool_calls": .array(entries)]))
-      }
-      try await events.send(chunk(piece.choice, [:], reason: reason(answer, calls)))
+  }
+
+  mutating func append(_ piece: AnswerPiece, prompt: Int, to events: inout EventWriter) async throws {
+    let (words, calls) = parts[piece.choice].append(piece)
+    if !words.isEmpty || !piece.tokens.isEmpty {
+      try await events.send(chunk(piece.choice, ["content": .string(words)], tokens: piece.tokens))
     }
+    guard let answer = piece.answer else { return }
+    answers.append(answer)
+    if !calls.isEmpty {
+      let entries = calls.enumerated().map { entry($1, index: $0) }
+      try await events.send(chunk(piece.choice, ["tool_calls": .array(entries)]))
+    }
+    try await events.send(chunk(piece.choice, [:], reason: reason(answer, calls)))
+  }
+
+  mutating func end(_ events: inout EventWriter) async throws {
     if wanted.sampling.includesUsage {
       try await events.send(chunk([], usage: Usage(answers, prompts: [wanted.prompt]).openAI))
     }

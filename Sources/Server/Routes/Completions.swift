@@ -10,18 +10,9 @@ extension RouteTable {
     on(.post, "/v1/completions", .scope(.chat)) { request, context in
       let wanted = try CompletionRequest(try await request.fields(state, context), state)
       try state.admit(context)
-      let reply = CompletionReply(wanted)
-      let echoes = try await wanted.echoes(state, context)
-      let signals = try await AnswerSignals(wanted.calls(context), state, context)
-      guard wanted.sampling.isStreaming else {
-        return .json(
-          reply.whole(try await signals.collect(prompts: wanted.prompts.count, answers: wanted.sampling.count), echoes))
-      }
-      return .events(state, context) { error, events in
-        try await events.send(Dialect.openAI.body(of: error, requestID: context.requestID))
-      } produce: { events in
-        try await reply.stream(signals, echoes, to: &events)
-      }
+      let reply = CompletionReply(wanted, try await wanted.echoes(state, context))
+      return try await .answers(
+        to: wanted.calls(context), isStreaming: wanted.sampling.isStreaming, reply, state, context)
     }
   }
 }
@@ -101,18 +92,25 @@ struct EchoedToken: Sendable {
 }
 
 /// Completions in OpenAI's shape.
-struct CompletionReply: Sendable {
+struct CompletionReply: AnswerReply {
   private let wanted: CompletionRequest
+  private let echoes: [[EchoedToken]]
   private let id = Identifier.make("cmpl")
   private let created = Clock.seconds
+  private var answers: [Answer] = []
+  /// How long each text is so far, in code points.
+  private var offsets: [Int]
 
-  init(_ wanted: CompletionRequest) { self.wanted = wanted }
+  init(_ wanted: CompletionRequest, _ echoes: [[EchoedToken]]) {
+    self.wanted = wanted
+    self.echoes = echoes
+    offsets = [Int](repeating: 0, count: wanted.prompts.count * wanted.sampling.count)
+  }
 
   private var tokenizer: Tokenizer { wanted.model.text.tokenizer }
   private var answersPerPrompt: Int { wanted.sampling.count }
 
-  /// All in one.
-  func whole(_ answers: [[(answer: Answer, tokens: [SampledToken])]], _ echoes: [[EchoedToken]]) -> JSON {
+  func whole(_ answers: [[FinishedAnswer]]) -> JSON {
     var choices: [JSON] = []
     for prompt in wanted.prompts.indices {
       let echo = echoes.isEmpty ? [] : echoes[prompt]
@@ -130,9 +128,9 @@ struct CompletionReply: Sendable {
     return document(choices, usage: Usage(finished, prompts: wanted.prompts).openAI)
   }
 
-  /// The echo first, then a chunk for each piece.
-  func stream(_ signals: AnswerSignals, _ echoes: [[EchoedToken]], to events: inout EventWriter) async throws {
-    var offsets = [Int](repeating: 0, count: wanted.prompts.count * answersPerPrompt)
+  // The echo first, then a chunk for each piece.
+
+  mutating func begin(_ events: inout EventWriter) async throws {
     for (prompt, echo) in echoes.enumerated() {
       let text = tokenizer.decode(echo.map(\.id))
       for answer in 0..<answersPerPrompt {
@@ -142,20 +140,19 @@ struct CompletionReply: Sendable {
         offsets[index] = text.unicodeScalars.count
       }
     }
-    var answers: [Answer] = []
-    for try await signal in signals {
-      guard case .piece(let prompt, let piece) = signal else {
-        try await events.sendComment()
-        continue
-      }
-      let index = prompt * answersPerPrompt + piece.choice
-      let tokens = piece.tokens.map { EchoedToken(id: $0.chosen.id, sampled: $0) }
-      let reason = piece.answer?.finishReason.rawValue
-      try await events.send(
-        document([choice(index, piece.text, tokens, offset: offsets[index], reason: reason)], usage: .null))
-      offsets[index] += piece.text.unicodeScalars.count
-      if let answer = piece.answer { answers.append(answer) }
-    }
+  }
+
+  mutating func append(_ piece: AnswerPiece, prompt: Int, to events: inout EventWriter) async throws {
+    let index = prompt * answersPerPrompt + piece.choice
+    let tokens = piece.tokens.map { EchoedToken(id: $0.chosen.id, sampled: $0) }
+    let reason = piece.answer?.finishReason.rawValue
+    try await events.send(
+      document([choice(index, piece.text, tokens, offset: offsets[index], reason: reason)], usage: .null))
+    offsets[index] += piece.text.unicodeScalars.count
+    if let answer = piece.answer { answers.append(answer) }
+  }
+
+  mutating func end(_ events: inout EventWriter) async throws {
     if wanted.sampling.includesUsage {
       try await events.send(document([], usage: Usage(answers, prompts: wanted.prompts).openAI))
     }

@@ -73,12 +73,12 @@ struct AnswerSignals: AsyncSequence, Sendable {
   /// All answers, when nobody waits for pieces: `[prompts][answers]`, with the tokens whose probabilities were asked for.
   ///
   /// - Throws: What ended them early.
-  func collect(prompts: Int, answers: Int) async throws -> [[(answer: Answer, tokens: [SampledToken])]] {
-    var found = [[(Answer, [SampledToken])]](
-      repeating: [(Answer, [SampledToken])](repeating: (Answer(), []), count: answers), count: prompts)
+  func collect(prompts: Int, answers: Int) async throws -> [[FinishedAnswer]] {
+    var found = [[FinishedAnswer]](
+      repeating: [FinishedAnswer](repeating: (Answer(), []), count: answers), count: prompts)
     for try await case .piece(let prompt, let piece) in self {
-      found[prompt][piece.choice].1 += piece.tokens
-      if let answer = piece.answer { found[prompt][piece.choice].0 = answer }
+      found[prompt][piece.choice].tokens += piece.tokens
+      if let answer = piece.answer { found[prompt][piece.choice].answer = answer }
     }
     return found
   }

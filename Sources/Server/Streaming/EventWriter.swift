@@ -36,29 +36,6 @@ struct EventWriter {
 }
 
 extension Response {
-  /// A stream of events.
-  ///
-  /// - Parameters:
-  ///   - failure: Says in the API's way what ended the stream early; what the client has is then whole events.
-  ///   - produce: Writes them.
-  static func events(
-    _ state: ServerState, _ context: ServerContext, contentType: String = "text/event-stream",
-    failure: @escaping @Sendable (APIError, inout EventWriter) async throws -> Void,
-    produce: @escaping @Sendable (inout EventWriter) async throws -> Void
-  ) -> Response {
-    Response(
-      status: .ok,
-      headers: [.contentType: contentType, .cacheControl: "no-cache", .accelBuffering: "no"],
-      body: .init { writer in
-        var events = EventWriter(writer)
-        do { try await produce(&events) } catch {
-          state.note(error, context)
-          try await failure(APIError(error), &events)
-        }
-        try await events.finish()
-      })
-  }
-
   /// A JSON document.
   static func json(_ value: JSON, status: HTTPResponse.Status = .ok) -> Response {
     Response(

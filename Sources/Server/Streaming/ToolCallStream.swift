@@ -1,22 +1,29 @@
 internal import Chat
 
 /// Parts an answer that may call tools: words are shown as they come, calls when they are whole.
-struct ToolCallStream {
+struct ToolCallStream: Sendable {
+  /// Whether there are tools; else all is words.
+  let callsTools: Bool
   private var text = ""
   private var shownCount = 0
 
+  init(callsTools: Bool) { self.callsTools = callsTools }
+
   /// Takes the next piece.
   ///
-  /// - Returns: Words to show now.
-  mutating func append(_ piece: String) -> String {
-    text += piece
-    return release(isEnd: false)
+  /// - Returns: Words to show now, and with the last piece the calls.
+  mutating func append(_ piece: AnswerPiece) -> (words: String, calls: [ToolCallText.Call]) {
+    guard callsTools else { return (piece.text, []) }
+    text += piece.text
+    let isEnd = piece.answer != nil
+    return (release(isEnd: isEnd), isEnd ? ToolCallText.parse(text).calls : [])
   }
 
-  /// The words that are left, and the calls, at the end.
-  mutating func finish() -> (words: String, calls: [ToolCallText.Call]) {
-    let calls = ToolCallText.parse(text).calls
-    return (release(isEnd: true), calls)
+  /// The same of a whole answer.
+  static func parts(of text: String, callsTools: Bool) -> (words: String, calls: [ToolCallText.Call]) {
+    guard callsTools else { return (text, []) }
+    let (content, calls) = ToolCallText.parse(text)
+    return (content, calls)
   }
 
   /// Words end where a call begins, and the white space before it is not theirs.

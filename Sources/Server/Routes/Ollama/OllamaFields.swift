@@ -85,42 +85,55 @@ extension ServerState {
   }
 }
 
-/// Answers in Ollama's shape.
-struct OllamaReply: Sendable {
+/// An answer in Ollama's shape: one object, or a line for each piece and one at the end.
+struct OllamaReply: AnswerReply {
   let model: String
-  /// Puts text where this route has it: `response`, or `message`.
-  let content: @Sendable (String) -> JSONElement.Member
+  /// Puts text and calls where this route has them: `response`, or `message`.
+  private let content: @Sendable (String, [ToolCallText.Call]) -> JSONElement.Member
+  private var parts: ToolCallStream
 
-  /// One object, or a line for each piece and one at the end.
-  func response(
-    _ signals: AnswerSignals, isStreaming: Bool, _ state: ServerState, _ context: ServerContext
-  ) async throws -> Response {
-    guard isStreaming else {
-      let answer = try await signals.collect(prompts: 1, answers: 1)[0][0].answer
-      return .json(end(answer, text: answer.text))
+  init(
+    model: String, callsTools: Bool,
+    content: @escaping @Sendable (String, [ToolCallText.Call]) -> JSONElement.Member
+  ) {
+    self.model = model
+    self.content = content
+    parts = ToolCallStream(callsTools: callsTools)
+  }
+
+  var contentType: String { "application/x-ndjson" }
+
+  func whole(_ answers: [[FinishedAnswer]]) -> JSON {
+    guard let answer = answers.first?.first?.answer else { return .null }
+    let (words, calls) = ToolCallStream.parts(of: answer.text, callsTools: parts.callsTools)
+    return end(answer, content(words, calls))
+  }
+
+  mutating func append(_ piece: AnswerPiece, prompt: Int, to events: inout EventWriter) async throws {
+    let (words, calls) = parts.append(piece)
+    if !words.isEmpty || !calls.isEmpty {
+      try await events.sendLine(.object(head + [content(words, calls), .init(key: "done", value: false)]))
     }
-    return .events(state, context, contentType: "application/x-ndjson") { error, events in
-      try await events.sendLine(Dialect.ollama.body(of: error, requestID: context.requestID))
-    } produce: { events in
-      for try await case .piece(_, let piece) in signals {
-        if !piece.text.isEmpty {
-          try await events.sendLine(.object(head + [content(piece.text), .init(key: "done", value: false)]))
-        }
-        if let answer = piece.answer { try await events.sendLine(end(answer, text: "")) }
-      }
-    }
+    if let answer = piece.answer { try await events.sendLine(end(answer, content("", []))) }
+  }
+
+  /// Lines have no comments: whoever waits for one waits in silence.
+  mutating func wait(_ events: inout EventWriter) async throws {}
+
+  mutating func fail(_ error: APIError, requestID: String, to events: inout EventWriter) async throws {
+    try await events.sendLine(Dialect.ollama.body(of: error, requestID: requestID))
   }
 
   /// The answer to a request without a prompt, which Ollama's clients load models with.
   var loaded: JSON {
-    .object(head + [content(""), .init(key: "done", value: true), .init(key: "done_reason", value: "load")])
+    .object(head + [content("", []), .init(key: "done", value: true), .init(key: "done_reason", value: "load")])
   }
 
   private var head: [JSONElement.Member] {
     [.init(key: "model", value: .string(model)), .init(key: "created_at", value: .string(Clock.text))]
   }
 
-  private func end(_ answer: Answer, text: String) -> JSON {
+  private func end(_ answer: Answer, _ content: JSONElement.Member) -> JSON {
     func nanoseconds(_ seconds: Double) -> JSON { .integer(Int(seconds * 1e9)) }
     let figures: JSON = [
       "done": true, "done_reason": .string(answer.finishReason.rawValue),
@@ -129,6 +142,6 @@ struct OllamaReply: Sendable {
       "prompt_eval_duration": nanoseconds(answer.firstTokenSeconds),
       "eval_count": .integer(answer.tokens.count), "eval_duration": nanoseconds(answer.decodingSeconds),
     ]
-    return .object(head + [content(text)] + (figures.members ?? []))
+    return .object(head + [content] + (figures.members ?? []))
   }
 }

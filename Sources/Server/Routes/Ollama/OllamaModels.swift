@@ -37,7 +37,7 @@ extension RouteTable {
           .init(key: "general.parameter_count", value: .integer(model.facts.parameters)),
           .init(key: family + ".context_length", value: .integer(model.contextLength)),
           .init(key: "tokenizer.ggml.tokens", value: nil),
-        ]), "capabilities": ["completion", "embedding"], "modified_at": .string(Clock.text(state.started)),
+        ]), "capabilities": ["completion", "tools", "embedding"], "modified_at": .string(Clock.text(state.started)),
       ])
     }
     on(.post, "/api/embed", .scope(.embed)) { request, context in
