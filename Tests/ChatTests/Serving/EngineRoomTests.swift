@@ -65,6 +65,35 @@ import Tokenizers
     }
   }
 
+  @Test func othersAreAnsweredWhileAModelIsLoaded() async throws {
+    let folder = try TinyChatFolder.make()
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try await withRoom { room, model, _ in
+      let listener = Task {
+        // As long as anybody loads: answers one after the other.
+        while !Task.isCancelled {
+          for try await _ in try room.answer(AnswerCall(model, [40, 41], endless(1, model))) {}
+        }
+      }
+      let location = try ModelStore(home: folder).locate(folder.path)
+      var passes: [Int] = []
+      try await withThrowingTaskGroup { group in
+        // Several at once, of which one after the other is loaded.
+        for number in 0..<6 {
+          group.addTask {
+            let before = room.currentStatus.passCount
+            _ = try await room.load(location, as: "other \(number % 2)", threads: 1, isChecked: false)
+            return room.currentStatus.passCount - before
+          }
+        }
+        for try await count in group { passes.append(count) }
+      }
+      listener.cancel()
+      #expect(passes.max() ?? 0 > 10, "\(passes)")
+      #expect(room.models.map(\.name) == ["other 0", "other 1", "tiny"])
+    }
+  }
+
   @Test func whoStopsListeningGivesUpTheirPlace() async throws {
     try await withRoom { room, model, _ in
       for seed in 0..<10 {
