@@ -134,9 +134,9 @@ def settled(server):
 
 
 def cancel(given):
-    with hearth(given) as server:
-        # What is kept on purpose (computed prompts, pages of the cache) is there before memory is looked at.
-        warm = asyncio.run(load.check(server.address, given.model, max(200, given.requests // 10), 32, 0.3, True))
+    # Little is kept on purpose (pages of computed prompts and answers), and all of it is there before memory is looked at.
+    with hearth(given, "--cache-megabytes", "32") as server:
+        warm = asyncio.run(load.check(server.address, given.model, max(200, given.requests // 4), 32, 0.3, True))
         before = settled(server)
         found = asyncio.run(load.check(server.address, given.model, given.requests, 32, 0.3, True))
         after = settled(server)
@@ -154,7 +154,7 @@ def cancel(given):
 
 def soak(given):
     end, memory, wrong, answers = time.monotonic() + given.minutes * 60, [], 0, 0
-    with hearth(given) as server:
+    with hearth(given, "--cache-megabytes", "64") as server:
         while time.monotonic() < end:
             found = asyncio.run(load.check(server.address, given.model, 300, 24, 0.2, True))
             wrong, answers = wrong + found["wrong_answers"] + found["failed"], answers + found["answers"]

@@ -49,5 +49,8 @@ class Server:
         return self.process.returncode, self.logged()
 
     def logged(self):
-        self.log.seek(0)
-        return self.log.read()
+        if not self.log.closed:
+            self.log.seek(0)
+            self.text = self.log.read()
+            self.log.close()
+        return self.text
