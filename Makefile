@@ -107,14 +107,22 @@ bench-peers: $(PEERS) compare-model
 BENCH_SERVING ?=
 LLAMA_SERVER ?= .build/llama-server/bin/llama-server
 .PHONY: bench-serving soak-serving
-bench-serving: $(PEERS) compare-model $(LLAMA_SERVER)
+bench-serving: $(PEERS) compare-model tiny-model $(LLAMA_SERVER)
 	$(PYTHON) Benchmarks/compare-serving.py peers --hearth $(HEARTH) --llama-server $(LLAMA_SERVER) $(BENCH_SERVING)
 	$(PYTHON) Benchmarks/compare-serving.py overload --hearth $(HEARTH)
-	$(PYTHON) Benchmarks/compare-serving.py cancel --hearth $(HEARTH) --requests 10000
+	$(TINY) $(PYTHON) Benchmarks/compare-serving.py cancel --hearth $(HEARTH) --model tiny --requests 10000
+
+# What looks for leaks asks the small model of the clients' tests: more requests in less time.
+TINY_HOME = $(CURDIR)/.build/tiny-home
+TINY = HEARTH_HOME=$(TINY_HOME)
+.PHONY: tiny-model
+tiny-model: build
+	@test -e $(TINY_HOME)/tiny/config.json || python3 Scripts/clients/model.py $(TINY_HOME)/tiny
+	@$(TINY) $(HEARTH) show tiny >/dev/null 2>&1 || $(TINY) $(HEARTH) pull $(TINY_HOME)/tiny --name tiny
 
 SOAK_MINUTES ?= 60
-soak-serving: $(PEERS) compare-model
-	$(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --minutes $(SOAK_MINUTES)
+soak-serving: $(PEERS) tiny-model
+	$(TINY) $(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --model tiny --minutes $(SOAK_MINUTES)
 
 .build/llama-server/bin/llama-server: $(PEERS)
 	rm -rf .build/llama-server .build/llama-server.source && mkdir -p .build/llama-server.source
