@@ -1,12 +1,13 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test test-clients lint format sanitize arm fuzz soak compare rates clean
+.PHONY: help demo build test test-clients test-api lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
 	@echo 'make test      every test (needs the package registries, nothing else)'
 	@echo 'make test-clients  OpenAI'"'"'s, Ollama'"'"'s and Anthropic'"'"'s Python clients against a running server'
+	@echo 'make test-api  requests made up from Docs/openapi.json against a running server (Python)'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
 	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers; the thread pool'
@@ -33,6 +34,9 @@ test:
 
 test-clients:
 	@Scripts/test-clients.sh
+
+test-api: build
+	@Scripts/test-api.sh
 
 lint:
 	@Scripts/lint.sh
