@@ -1,12 +1,13 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test test-clients lint format sanitize arm fuzz soak compare rates clean
+.PHONY: help demo build test test-clients test-api lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
 	@echo 'make test      every test (needs the package registries, nothing else)'
 	@echo 'make test-clients  OpenAI'"'"'s, Ollama'"'"'s and Anthropic'"'"'s Python clients against a running server'
+	@echo 'make test-api  requests made up from Docs/openapi.json against a running server (Python)'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
 	@echo 'make sanitize  what reads bytes from files, under the address and undefined-behaviour sanitizers; the thread pool'
@@ -33,6 +34,9 @@ test:
 
 test-clients:
 	@Scripts/test-clients.sh
+
+test-api: build
+	@Scripts/test-api.sh
 
 lint:
 	@Scripts/lint.sh
@@ -107,14 +111,22 @@ bench-peers: $(PEERS) compare-model
 BENCH_SERVING ?=
 LLAMA_SERVER ?= .build/llama-server/bin/llama-server
 .PHONY: bench-serving soak-serving
-bench-serving: $(PEERS) compare-model $(LLAMA_SERVER)
+bench-serving: $(PEERS) compare-model tiny-model $(LLAMA_SERVER)
 	$(PYTHON) Benchmarks/compare-serving.py peers --hearth $(HEARTH) --llama-server $(LLAMA_SERVER) $(BENCH_SERVING)
 	$(PYTHON) Benchmarks/compare-serving.py overload --hearth $(HEARTH)
-	$(PYTHON) Benchmarks/compare-serving.py cancel --hearth $(HEARTH) --requests 10000
+	$(TINY) $(PYTHON) Benchmarks/compare-serving.py cancel --hearth $(HEARTH) --model tiny --requests 10000
+
+# What looks for leaks asks the small model of the clients' tests: more requests in less time.
+TINY_HOME = $(CURDIR)/.build/tiny-home
+TINY = HEARTH_HOME=$(TINY_HOME)
+.PHONY: tiny-model
+tiny-model: build
+	@test -e $(TINY_HOME)/tiny/config.json || python3 Scripts/clients/model.py $(TINY_HOME)/tiny
+	@$(TINY) $(HEARTH) show tiny >/dev/null 2>&1 || $(TINY) $(HEARTH) pull $(TINY_HOME)/tiny --name tiny
 
 SOAK_MINUTES ?= 60
-soak-serving: $(PEERS) compare-model
-	$(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --minutes $(SOAK_MINUTES)
+soak-serving: $(PEERS) tiny-model
+	$(TINY) $(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --model tiny --minutes $(SOAK_MINUTES)
 
 .build/llama-server/bin/llama-server: $(PEERS)
 	rm -rf .build/llama-server .build/llama-server.source && mkdir -p .build/llama-server.source

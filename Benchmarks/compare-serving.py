@@ -134,9 +134,9 @@ def settled(server):
 
 
 def cancel(given):
-    with hearth(given) as server:
-        # What is kept on purpose (computed prompts, pages of the cache) is there before memory is looked at.
-        warm = asyncio.run(load.check(server.address, given.model, max(200, given.requests // 10), 32, 0.3, True))
+    # Little is kept on purpose (pages of computed prompts and answers), and all of it is there before memory is looked at.
+    with hearth(given, "--cache-megabytes", str(given.cache_megabytes)) as server:
+        warm = asyncio.run(load.check(server.address, given.model, max(200, given.requests // 4), 32, 0.3, True))
         before = settled(server)
         found = asyncio.run(load.check(server.address, given.model, given.requests, 32, 0.3, True))
         after = settled(server)
@@ -154,7 +154,7 @@ def cancel(given):
 
 def soak(given):
     end, memory, wrong, answers = time.monotonic() + given.minutes * 60, [], 0, 0
-    with hearth(given) as server:
+    with hearth(given, "--cache-megabytes", str(given.cache_megabytes)) as server:
         while time.monotonic() < end:
             found = asyncio.run(load.check(server.address, given.model, 300, 24, 0.2, True))
             wrong, answers = wrong + found["wrong_answers"] + found["failed"], answers + found["answers"]
@@ -178,6 +178,7 @@ parser.add_argument("--model", default="smollm2")
 parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
 parser.add_argument("--requests", type=int, default=96)
 parser.add_argument("--rounds", type=int, default=3)
+parser.add_argument("--cache-megabytes", type=int, default=12, help="for cancel and soak: soon full, so that what grows later is seen")
 parser.add_argument("--minutes", type=float, default=10)
 given = parser.parse_args()
 found = {"peers": peers, "overload": overload, "cancel": cancel, "soak": soak}[given.what](given)

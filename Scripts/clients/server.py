@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
 
 HEARTH = os.environ["HEARTH"]
@@ -29,17 +30,27 @@ def hearth(*arguments):
 
 class Server:
     def __init__(self, *arguments, models=(MODEL,)):
+        # A file: a pipe that nobody reads would be full after some hundreds of requests, and the server would wait for its reader.
+        self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [HEARTH, "serve", *models, "--port", "0", "--json", "--log-json", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(self.process.stderr.read())
+            self.process.wait()
+            raise RuntimeError(self.logged())
         self.address = json.loads(line)["address"]
 
     def end(self, seconds=120):
         """Ends the server as a supervisor would; gives its status and what it logged."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=seconds)
-        return self.process.returncode, log
+        self.process.communicate(timeout=seconds)
+        return self.process.returncode, self.logged()
+
+    def logged(self):
+        if not self.log.closed:
+            self.log.seek(0)
+            self.text = self.log.read()
+            self.log.close()
+        return self.text

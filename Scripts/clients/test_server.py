@@ -1,8 +1,10 @@
 """What no client's API shows: clients that go, TLS, the end."""
 
 import os
+import shutil
 import ssl
 import subprocess
+import tempfile
 import threading
 import unittest
 
@@ -76,6 +78,44 @@ class ServerTests(unittest.TestCase):
                 httpx.get(server.address + "/health")
         finally:
             server.end()
+
+    def test_a_renewed_certificate_is_shown_without_a_restart(self):
+        folder = os.path.join(os.environ["HEARTH_HOME"], "tls")
+        with tempfile.TemporaryDirectory() as place:
+            certificate, key = os.path.join(place, "certificate.pem"), os.path.join(place, "key.pem")
+
+            def make(name):
+                """A certificate of its own, as --tls self-signed makes them."""
+                shutil.rmtree(folder, ignore_errors=True)
+                Server("--tls", "self-signed", "--no-keys").end()
+                shutil.copytree(folder, os.path.join(place, name))
+
+            def put(name):
+                for file in (key, certificate):
+                    shutil.copy(os.path.join(place, name, os.path.basename(file)), file + ".new")
+                    os.chmod(file + ".new", 0o600)
+                    os.replace(file + ".new", file)
+
+            def text(name):
+                with open(os.path.join(place, name, "certificate.pem")) as file:
+                    return file.read().strip()
+
+            make("first"), make("second")
+            self.assertNotEqual(text("first"), text("second"))
+            put("first")
+            server = Server("--tls-certificate", certificate, "--tls-key", key, "--no-keys")
+            try:
+                address = ("127.0.0.1", int(server.address.rsplit(":", 1)[1]))
+                self.assertEqual(ssl.get_server_certificate(address).strip(), text("first"))
+                context = ssl.create_default_context(cafile=os.path.join(place, "first", "certificate.pem"))
+                with httpx.Client(base_url=server.address, verify=context) as client:
+                    self.assertEqual(client.get("/health").status_code, 200)
+                    put("second")
+                    wait_until(lambda: ssl.get_server_certificate(address).strip() == text("second"), "the new one is shown")
+                    # Who was connected stays so.
+                    self.assertEqual(client.get("/health").status_code, 200)
+            finally:
+                server.end()
 
     def test_an_open_address_is_refused(self):
         for arguments in (["--host", "0.0.0.0"],):

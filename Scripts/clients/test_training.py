@@ -13,8 +13,10 @@ from server import MODEL, Server, hearth, wait_until
 class TrainingTests(unittest.TestCase):
     def wait(self, client, job):
         """Jobs have the lowest priority: on a busy machine they may take long."""
-        over = ("succeeded", "failed", "cancelled")
-        wait_until(lambda: client.fine_tuning.jobs.retrieve(job.id).status in over, f"{job.id} is over", seconds=1200)
+        wait_until(lambda: self.is_over(client, job), f"{job.id} is over", seconds=1200)
+
+    def is_over(self, client, job):
+        return client.fine_tuning.jobs.retrieve(job.id).status in ("succeeded", "failed", "cancelled")
 
     def test_a_job(self):
         server = Server("--no-keys")
@@ -57,6 +59,47 @@ class TrainingTests(unittest.TestCase):
         finally:
             status, log = server.end(120)
         self.assertEqual(status, 0, log)
+
+    def test_a_job_outlives_its_server(self):
+        # Steps of few tokens, many of them: long enough to be interrupted, short where there is nothing to do.
+        lines = [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": f"{i}."}]} for i in range(24)]
+        data = "\n".join(json.dumps(line) for line in lines).encode()
+
+        def start():
+            server = Server("--no-keys")
+            return server, OpenAI(base_url=server.address + "/v1", api_key="any", max_retries=0, timeout=60)
+
+        server, client = start()
+        try:
+            file = client.files.create(file=("numbers.jsonl", io.BytesIO(data)), purpose="fine-tune")
+            job = client.fine_tuning.jobs.create(
+                model=MODEL, training_file=file.id, suffix="numbers",
+                hyperparameters={"n_epochs": 50 if MODEL == "tiny" else 2, "batch_size": 1})
+
+            def steps():
+                messages = [event.message for event in client.fine_tuning.jobs.list_events(job.id).data]
+                return sum(message.startswith("step ") for message in messages)
+
+            wait_until(lambda: steps() > 5, "the job has begun")
+            client.close()
+            # First as a supervisor ends a server, then as a machine does.
+            self.assertEqual(server.end()[0], 0)
+            server, client = start()
+            before = steps()
+            wait_until(lambda: steps() > before + 5 or self.is_over(client, job), "the job goes on")
+            client.close()
+            server.process.kill()
+            server.process.communicate()
+            server, client = start()
+            self.wait(client, job)
+            done = client.fine_tuning.jobs.retrieve(job.id)
+            self.assertEqual(done.status, "succeeded", done.error)
+            # It may have been done before the server was killed; the next one knows what was learned.
+            wait_until(lambda: done.fine_tuned_model in [model.id for model in client.models.list()], "the model is there")
+            hearth("remove", done.fine_tuned_model)
+        finally:
+            client.close()
+            server.end()
 
 
 if __name__ == "__main__":

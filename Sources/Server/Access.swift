@@ -42,15 +42,17 @@ final class AccessControl: Sendable {
     /// Not yet in the file.
     var usage: [UsageKey: UsageCount] = [:]
     var entries: [AuditEntry] = []
+    var attempts: FailedAttempts
   }
 
   private let storage: Storage
   private let isLoopback: Bool
   private let isOpenOnLoopback: Bool
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   init(_ storage: Storage, _ settings: ServerSettings) {
     self.storage = storage
+    state = Mutex(State(attempts: FailedAttempts(burst: settings.limits.failedKeys)))
     isLoopback = settings.isLoopback
     isOpenOnLoopback = settings.isOpenOnLoopback || settings.allowsExposure
   }
@@ -64,20 +66,35 @@ final class AccessControl: Sendable {
 
   /// Who asks; nil when a key is needed and none was sent.
   ///
-  /// - Throws: `APIError` when the key is wrong, or has made too many requests.
-  func authenticate(_ headers: HTTPFields) async throws -> Principal? {
-    let secret = AccessControl.secret(headers)
-    if let secret, let record = try await storage.key(secret: secret) {
-      let principal = Principal(record)
-      try admit(principal)
-      return principal
-    }
+  /// - Parameter address: Where the request comes from.
+  /// - Throws: `APIError` when the key is wrong, or has made too many requests, or too many wrong ones came from there.
+  func authenticate(_ headers: HTTPFields, from address: String) async throws -> Principal? {
+    guard let secret = AccessControl.secret(headers) else { return try isOpen() ? .local : nil }
+    let visitor = FailedAttempts.name(address)
+    let record = try await storage.key(secret: secret)
     // A secret of ours that is valid no more opens nothing, not even what is open.
-    if try isOpen(), secret?.hasPrefix("hearth_") != true { return .local }
-    if secret != nil {
+    if record == nil, try isOpen(), !secret.hasPrefix("hearth_") { return .local }
+    let wait = state.withLock { state -> Double in
+      let wait = state.attempts.wait(visitor)
+      if let record, wait == 0 || state.attempts.isWelcome(visitor, record.id) {
+        state.attempts.succeed(visitor, record.id)
+        return 0
+      }
+      if wait == 0 { state.attempts.fail(visitor) }
+      return wait
+    }
+    // Right or wrong: who guesses does not learn which.
+    guard wait == 0 else {
+      throw APIError(
+        .rateLimited, "too many wrong keys came from \(visitor): try again in a while", code: "too_many_failures",
+        retryAfterSeconds: max(1, Int(wait.rounded(.up))))
+    }
+    guard let record else {
       throw APIError(.unauthorized, "this key is not valid, or not any more", code: "invalid_api_key")
     }
-    return nil
+    let principal = Principal(record)
+    try admit(principal)
+    return principal
   }
 
   private static func secret(_ headers: HTTPFields) -> String? {

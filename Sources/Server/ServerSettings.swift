@@ -37,6 +37,8 @@ public struct ServerSettings: Sendable {
     public var logitBiases = 1024
     /// Alternatives listed beside a token.
     public var listedTokens = 20
+    /// Wrong keys that may come from an address at once; after that, one every six seconds.
+    public var failedKeys = 20
     /// Descriptions of tools, and bytes of a schema.
     public var tools = 128, schemaBytes = 64 << 10
 

@@ -15,7 +15,11 @@ import Testing
   }
 
   @Test func everyRouteIsDeniedToThoseWhoMayNot() async throws {
-    try await TestServer.run(prepare: { _ = try $0.createKey(name: "first", scopes: ["chat"]) }) { server in
+    try await TestServer.run {
+      $0.limits.failedKeys = 10_000
+    } prepare: {
+      _ = try $0.createKey(name: "first", scopes: ["chat"])
+    } _: { server in
       let endpoints = AccessTests.endpoints(server.storage)
       #expect(endpoints.count >= 8)
       #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/health", "/ready"])
@@ -52,6 +56,42 @@ import Testing
       #expect(try await server.client.get("/v1/models", ["Authorization": "Bearer \(secret)"]).status == 200)
       #expect(try await server.client.get("/metrics", ["Authorization": "Bearer \(secret)"]).status == 403)
     }
+  }
+
+  @Test func whoTriesKeysIsSlowedDown() async throws {
+    try await TestServer.run {
+      $0.limits.failedKeys = 5
+    } _: { server in
+      let known = try server.storage.createKey(name: "known", scopes: ["chat"]).secret
+      let late = try server.storage.createKey(name: "late", scopes: ["chat"]).secret
+      func reply(_ key: String) async throws -> HTTPClient.Reply {
+        try await server.client.get("/v1/models", ["Authorization": "Bearer \(key)"])
+      }
+      #expect(try await reply(known).status == 200)
+      var statuses: [Int] = []
+      for number in 0..<8 { statuses.append(try await reply("hearth_\(number)").status) }
+      #expect(statuses == [401, 401, 401, 401, 401, 429, 429, 429])
+      // Nobody learns whether a guess was right; those who were right before go on.
+      let refused = try await reply(late)
+      #expect(refused.status == 429 && refused.json["error"]?["code"] == "too_many_failures", "\(refused.text)")
+      #expect((Int(refused.headers["retry-after"] ?? "") ?? 0) >= 1)
+      #expect(try await reply(known).status == 200)
+      #expect(try await server.client.get("/health").status == 200)
+    }
+  }
+
+  @Test func attemptsAreForgivenAndForgotten() {
+    let start = ContinuousClock.now
+    var attempts = FailedAttempts(burst: 2)
+    for _ in 0..<5 { attempts.fail("a", start) }
+    #expect(attempts.wait("a", start) == FailedAttempts.secondsEach && attempts.wait("b", start) == 0)
+    #expect(attempts.wait("a", start + .seconds(FailedAttempts.secondsEach)) == 0)
+    attempts.fail("a", start + .seconds(FailedAttempts.secondsEach))
+    #expect(attempts.wait("a", start + .seconds(FailedAttempts.secondsEach)) > 0)
+    for number in 0..<(2 * FailedAttempts.most) { attempts.fail("x\(number)", start + .seconds(number)) }
+    #expect(attempts.wait("a", start + .seconds(20_000)) == 0)
+    #expect(FailedAttempts.name("2001:db8:1:2:3:4:5:6") == FailedAttempts.name("2001:db8:1:2::9"))
+    #expect(FailedAttempts.name("10.0.0.1") != FailedAttempts.name("10.0.0.2"))
   }
 
   @Test func limitsAreKept() async throws {

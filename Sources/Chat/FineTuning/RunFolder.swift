@@ -106,6 +106,13 @@ struct RunFolder: Sendable {
     } catch { throw RunError(error.description) }
   }
 
+  /// Whether a process holds the run.
+  var isHeld: Bool {
+    let path = file(".lock")
+    guard FileManager.default.fileExists(atPath: path) else { return false }
+    return (try? FileLock(URL(filePath: path)) { () throws(StoreError) in throw StoreError("held") }) == nil
+  }
+
   // MARK: Writing
 
   /// Writes a checkpoint and makes it the latest, and the best if it is.

@@ -6,7 +6,8 @@ internal import Tokenizers
 extension EngineRoom {
   /// Loads a model, or another version of one that has its name; calls under way go on with the former.
   ///
-  /// Other models stand still meanwhile. An adapter whose base is here shares it.
+  /// Weights are read on a thread of their own, so that other models answer meanwhile; several loads go one after the other. An
+  /// adapter whose base is here shares it.
   ///
   /// - Parameters:
   ///   - threads: As many as this process may use when nil.
@@ -15,36 +16,41 @@ extension EngineRoom {
   @discardableResult public func load(
     _ location: ModelStore.Location, as name: String? = nil, precision: Precision = .serving, threads: Int? = nil,
     isChecked: Bool = true
-  ) throws -> ServedModel {
+  ) async throws -> ServedModel {
+    await beginLoading()
+    defer { endLoading() }
     let name = name ?? location.name
-    let facts = try ModelFacts(location)
     let run = try TunedModel(ifRunFolder: location.path)
     let room = Room(contextLength: settings.contextLength, isChecked: isChecked, cacheType: settings.cacheType)
-    func open(_ path: String, _ name: String) throws -> ChatModel {
-      try ChatModel.open(
-        path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
+    func open(_ path: String, _ name: String) async throws -> sending ChatModel {
+      try await ModelOpening.open(path, name: name, precision: precision, threads: threads, room: room)
     }
     let (station, model): (Station, ChatModel)
     if let run, run.isAdapter {
       // An adapter leaves its base as it is, so the base can be shared, now or later.
-      station =
-        try self.station(run.base) ?? Station(try open(run.base, run.baseName), path: Self.path(run.base), settings)
+      if let found = self.station(run.base) {
+        station = found
+      } else {
+        station = Station(try await open(run.base, run.baseName), path: Self.path(run.base), settings)
+      }
       model = try run.put(on: station.model, name: name)
     } else if run == nil, let found = self.station(location.path) {
       (station, model) = (found, found.model)
     } else {
-      model = try open(location.path, name)
+      model = try await open(location.path, name)
       // Weights that full fine-tuning changed are nobody's base.
       station = Station(model, path: run == nil ? Self.path(location.path) : "", settings)
     }
-    if !stations.contains(where: { $0 === station }) { stations.append(station) }
     let text = ChatText(
       name: name, tokenizer: model.tokenizer, template: model.template, endTokens: model.endTokens, date: model.date)
+    let (facts, vocabulary) = try await ModelOpening.facts(
+      location, text.tokenizer, known: models.first { $0.text.tokenizer === text.tokenizer }?.vocabulary)
     let served = ServedModel(
       name: name, text: text, contextLength: station.decoder.contextLength,
-      vocabularyCount: model.engine.vocabularyCount, facts: facts, vocabulary: vocabulary(of: model.tokenizer),
+      vocabularyCount: model.engine.vocabularyCount, facts: facts, vocabulary: vocabulary,
       tuning: run.map(TuningRecord.init),
       number: nextNumber())
+    if !stations.contains(where: { $0 === station }) { stations.append(station) }
     let former = withdraw(name)
     seats[served.number] = (station, model.adapter)
     publish(served)
@@ -72,11 +78,6 @@ extension EngineRoom {
     }
   }
 
-  /// One for all models of a tokenizer.
-  private func vocabulary(of tokenizer: Tokenizer) -> TokenVocabulary {
-    models.first { $0.text.tokenizer === tokenizer }?.vocabulary ?? TokenVocabulary(tokenizer)
-  }
-
   private static func path(_ path: String) -> String {
     URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path
   }
@@ -87,6 +88,39 @@ extension EngineRoom {
   func removeUnused() {
     stations.removeAll { station in
       station.decoder.isIdle && !seats.values.contains { $0.station === station }
+    }
+  }
+}
+
+/// What loading does outside of the engine room, which computes meanwhile.
+private enum ModelOpening {
+  /// Opens a model, which belongs to whoever asked.
+  static func open(
+    _ path: String, name: String, precision: Precision, threads: Int?, room: Room
+  ) async throws -> sending ChatModel {
+    try await apart {
+      try ChatModel.open(
+        path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
+    }
+  }
+
+  /// What the file says of the model, and its tokens by their bytes: one list for all models of a tokenizer.
+  static func facts(
+    _ location: ModelStore.Location, _ tokenizer: Tokenizer, known: TokenVocabulary?
+  ) async throws -> (ModelFacts, TokenVocabulary) {
+    try await apart { (try ModelFacts(location), known ?? TokenVocabulary(tokenizer)) }
+  }
+
+  /// Works on a thread of its own: what takes seconds must keep none of the few that serve everybody.
+  private static func apart<Value>(_ work: @escaping @Sendable () throws -> sending Value) async throws -> sending Value
+  {
+    try await withCheckedThrowingContinuation { continuation in
+      let thread = Thread {
+        do { continuation.resume(returning: try work()) } catch { continuation.resume(throwing: error) }
+      }
+      thread.name = "hearth-loading"
+      thread.stackSize = 8 << 20
+      thread.start()
     }
   }
 }

@@ -62,6 +62,8 @@ public actor EngineRoom {
   private var calls: [Int: RunningCall] = [:]
   private var isWorking = false
   private var status = Status()
+  private var isLoading = false
+  private var loads: [CheckedContinuation<Void, Never>] = []
 
   /// An empty room.
   public init(_ settings: Settings = Settings()) {
@@ -272,6 +274,17 @@ extension EngineRoom {
       call.station?.decoder.cancel(request)
     }
     leave(call)
+  }
+
+  /// Waits until no other model is being loaded.
+  func beginLoading() async {
+    guard isLoading else { return isLoading = true }
+    await withCheckedContinuation { loads.append($0) }
+  }
+
+  /// Lets the next load begin.
+  func endLoading() {
+    if loads.isEmpty { isLoading = false } else { loads.removeFirst().resume() }
   }
 
   func show() {

@@ -1,5 +1,6 @@
 internal import HTTPTypes
 internal import Hummingbird
+internal import NIOCore
 
 /// Finds out who asks. Whether they may is said by the route's `Access`; here only what is nobody's route is denied to those
 /// who are nobody.
@@ -12,7 +13,10 @@ struct Gatekeeper: RouterMiddleware {
   ) async throws -> Response {
     // Those who only ask whether the server lives need no valid key to hear it.
     let isProbe = request.uri.path == "/health" || request.uri.path == "/ready"
-    if !isProbe { context.principal = try await state.access.authenticate(request.headers) }
+    if !isProbe {
+      let address = context.channel.remoteAddress?.ipAddress ?? "?"
+      context.principal = try await state.access.authenticate(request.headers, from: address)
+    }
     do {
       return try await next(request, context)
     } catch let error as HTTPError where context.principal == nil && error.status == .notFound {

@@ -1,5 +1,6 @@
 internal import Chat
 internal import Engine
+internal import NIOCore
 
 /// What happens while a request is answered.
 enum AnswerSignal: Sendable {
@@ -27,6 +28,15 @@ struct AnswerSignals: AsyncSequence, Sendable {
       Account($0.model, promptTokenCount: calls.reduce(0) { $0 + $1.prompt.count }, state, context)
     }
     let (stream, continuation) = AsyncThrowingStream<AnswerSignal, any Error>.makeStream()
+    // On the connection's own clock: a `Task.sleep` that is cancelled is kept until its time has come, and ten minutes of requests
+    // are many.
+    let clock = context.channel.eventLoop
+    let deadline = clock.scheduleTask(in: .seconds(Int64(state.settings.limits.answerSeconds))) {
+      continuation.finish(
+        throwing: APIError(.unavailable, "the answer took longer than this server allows", code: "timeout"))
+    }
+    let quiet = TimeAmount.seconds(Int64(AnswerSignals.quietSeconds))
+    let ticks = clock.scheduleRepeatedTask(initialDelay: quiet, delay: quiet) { _ in continuation.yield(.quiet) }
     let work = Task {
       do {
         try await withThrowingTaskGroup { group in
@@ -38,23 +48,14 @@ struct AnswerSignals: AsyncSequence, Sendable {
               }
             }
           }
-          group.addTask {
-            try await Task.sleep(for: .seconds(state.settings.limits.answerSeconds))
-            throw APIError(.unavailable, "the answer took longer than this server allows", code: "timeout")
-          }
-          group.addTask {
-            while true {
-              try await Task.sleep(for: .seconds(AnswerSignals.quietSeconds))
-              continuation.yield(.quiet)
-            }
-          }
-          for _ in streams { try await group.next() }
-          group.cancelAll()
+          try await group.waitForAll()
         }
         continuation.finish()
       } catch {
         continuation.finish(throwing: error)
       }
+      deadline.cancel()
+      ticks.cancel()
       account?.close()
     }
     let number = presence?.onGone {

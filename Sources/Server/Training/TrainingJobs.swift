@@ -10,11 +10,30 @@ actor TrainingJobs {
   private let state: ServerState
   private var running: (job: JobRecord, process: Process)?
   private var cancelled: Set<String> = []
+  /// Those who wait for the process that runs to end.
+  private var endings: [CheckedContinuation<Void, Never>] = []
 
   init(_ state: ServerState) { self.state = state }
 
-  /// Goes on with what an earlier server has left.
-  func resume() { startNext() }
+  /// So many of the latest tuned models are loaded again when a server starts.
+  private static let returning = 64
+
+  /// Goes on with what an earlier server has left: loads what was tuned on the models that are here, and trains on.
+  func resume() async {
+    startNext()
+    do {
+      let paths = Set(state.room.models.map(\.facts.path))
+      let done = try state.storage.jobs(of: nil).filter { $0.status == .succeeded && paths.contains($0.modelPath) }
+      for job in done.prefix(TrainingJobs.returning)
+      where try state.room.model(job.tunedName) == nil && state.settings.store.manifest(of: job.tunedName) != nil {
+        do { try await load(job) } catch {
+          state.logger.warning("a tuned model is not loaded", metadata: ["job": "\(job.id)", "error": "\(error)"])
+        }
+      }
+    } catch {
+      state.logger.error("the jobs cannot be read", metadata: ["error": "\(error)"])
+    }
+  }
 
   /// Queues a job.
   func add(_ job: JobRecord) throws {
@@ -44,10 +63,11 @@ actor TrainingJobs {
   }
 
   /// Stops for now; jobs stay as they are and go on later.
-  func suspend() {
-    guard let process = running?.process, process.isRunning else { return }
+  func suspend() async {
+    guard let process = running?.process else { return }
     process.interrupt()
-    process.waitUntilExit()
+    // Not `waitUntilExit`, which keeps a processor busy that the process needs to come to its end.
+    await withCheckedContinuation { endings.append($0) }
   }
 
   /// Where a job's run lies.
@@ -59,11 +79,20 @@ actor TrainingJobs {
       let waiting = try state.storage.jobs(of: nil).filter { !$0.isOver }.sorted { $0.created < $1.created }
       // One that was running when a server ended comes first.
       guard var job = waiting.first(where: { $0.status == .running }) ?? waiting.first else { return }
+      // A server that was killed leaves its run behind, which ends with the next line that nobody reads.
+      guard !FineTuning.isRunning(in: folder(job.id)) else { return startLater() }
       job.status = .running
       try state.storage.update(job)
       running = (job, try start(job))
     } catch {
       state.logger.error("a fine-tuning job cannot be started", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func startLater() {
+    Task {
+      try? await Task.sleep(for: .seconds(1))
+      startNext()
     }
   }
 
@@ -92,6 +121,8 @@ actor TrainingJobs {
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output
     process.standardError = errors
+    let end = DispatchSemaphore(value: 0)
+    process.terminationHandler = { _ in end.signal() }
     try process.run()
     let id = job.id
     let (lines, complaints) = (output.fileHandleForReading, errors.fileHandleForReading)
@@ -109,7 +140,7 @@ actor TrainingJobs {
     }.start()
     Thread {
       let text = String(decoding: (try? complaints.readToEnd()) ?? Data(), as: UTF8.self)
-      process.waitUntilExit()
+      end.wait()
       let status = process.terminationStatus
       Task { await self.finish(id, status: status, errors: text) }
     }.start()
@@ -139,6 +170,10 @@ actor TrainingJobs {
   private func finish(_ id: String, status: Int32, errors: String) async {
     guard var job = running?.job, job.id == id else { return }
     running = nil
+    defer {
+      for ending in endings { ending.resume() }
+      endings = []
+    }
     let isCancelled = cancelled.remove(id) != nil
     // The server ends: the job is still running as far as its owner is concerned.
     if state.isDraining, !isCancelled { return }

@@ -65,6 +65,33 @@ import Tokenizers
     }
   }
 
+  @Test func loadsAtOnceAndAnswersMeanwhileAllComeToTheirEnd() async throws {
+    let folder = try TinyChatFolder.make()
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try await withRoom { room, model, _ in
+      let location = try ModelStore(home: folder).locate(folder.path)
+      try await withThrowingTaskGroup { group in
+        for number in 0..<6 {
+          group.addTask {
+            _ = try await room.load(location, as: "other \(number % 2)", threads: 1, isChecked: false)
+            return 1
+          }
+          group.addTask {
+            var count = 0
+            for try await piece in try room.answer(AnswerCall(model, [40, 41], endless(1, model))) {
+              count = piece.answer?.tokens.count ?? count
+            }
+            return count
+          }
+        }
+        var answered = 0
+        for try await count in group where count > 1 { answered += 1 }
+        #expect(answered == 6)
+      }
+      #expect(room.models.map(\.name) == ["other 0", "other 1", "tiny"])
+    }
+  }
+
   @Test func whoStopsListeningGivesUpTheirPlace() async throws {
     try await withRoom { room, model, _ in
       for seed in 0..<10 {
