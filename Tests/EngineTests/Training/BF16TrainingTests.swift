@@ -97,4 +97,28 @@ import Testing
     let losses = model.losses(batch, adapter: adapter, precision: .bf16)
     #expect(abs(losses.reduce(0, +) - sum) < 1e-9 * sum)
   }
+
+  /// Batches are computed in parts of whole sequences: what they teach is the same, and they take the memory of one part.
+  @Test(arguments: [true, false]) func aLargeBatchIsComputedInParts(trainsAdapter: Bool) throws {
+    let test = ContractCase(model: ContractCase.models[0], form: .folder)
+    let length = trainsAdapter ? 600 : 200
+    func run(_ copies: Int) throws -> (loss: Double, gradients: [[Float]], bytes: Int) {
+      let model = try test.load(trainsAdapter ? .serving : .reference)
+      let adapter = trainsAdapter ? try model.randomAdapter(seed: 6) : nil
+      let trainer = Trainer(model, adapter: adapter, settings: .init(seed: 3, precision: .bf16))
+      var batch = TrainingBatch()
+      for _ in 0..<copies {
+        batch.append(model.tokens(length, seed: 1), supervised: (0..<length).map { $0 % 3 != 1 })
+      }
+      let loss = trainer.accumulate(batch, scale: 1 / Float(batch.targets.count), pass: 2)
+      return (loss, trainer.optimizer.parameters.map(\.gradientValues), model.workspacePeakBytes)
+    }
+    let (one, four) = (try run(1), try run(4))
+    #expect(abs(four.loss - 4 * one.loss) < 1e-9 * four.loss)
+    for (a, b) in zip(one.gradients, four.gradients) {
+      let size = a.map(abs).max() ?? 0
+      #expect(largestGap(a, b) < 2e-2 * size + 1e-6)
+    }
+    #expect(four.bytes < one.bytes * 5 / 4)
+  }
 }
