@@ -51,9 +51,29 @@ import Testing
     #expect(run(&scheduler, unread: [1: 1000, 2: 20]) == [prompt(1, 80), prompt(2, 20, last: true)])
     scheduler.add(3, key: "other")
     scheduler.add(4, key: "other")
-    // Half of it for each key, of which two requests get half each.
-    #expect(
-      run(&scheduler, unread: [3: 500, 4: 500]) == [answer(2), prompt(1, 50), prompt(3, 25), prompt(4, 25)])
+    // Half of it for each key; of two prompts that are as long, the first is read first.
+    #expect(run(&scheduler, unread: [3: 500, 4: 500]) == [answer(2), prompt(1, 50), prompt(3, 50)])
+  }
+
+  @Test func theShortestIsReadFirstAndTheEldestAlwaysSome() {
+    #expect(Scheduler.shortestFirst(of: 100, [40, 30, 200]) == [40, 30, 30])
+    #expect(Scheduler.shortestFirst(of: 100, [1000, 60, 60]) == [25, 60, 15])
+    #expect(Scheduler.shortestFirst(of: 100, [10, 20]) == [10, 20])
+    #expect(Scheduler.shortestFirst(of: 3, [9, 9]) == [3, 0])
+    #expect(Scheduler.shortestFirst(of: 3, []) == [])
+    // However many short ones come after it, a long prompt is read.
+    var scheduler = Scheduler(.init(maximumLaneCount: 4, chunkLength: 40))
+    scheduler.add(1)
+    var (steps, next) = (0, 2)
+    var isRead = false
+    while !isRead, steps < 200 {
+      scheduler.add(next)
+      let shares = run(&scheduler, unread: [1: 1000, next: 40])
+      isRead = shares.contains { $0.id == 1 && $0.answers }
+      for share in shares where share.id != 1 && share.answers { scheduler.remove(share.id) }
+      (steps, next) = (steps + 1, next + 1)
+    }
+    #expect(isRead && steps <= 100)
   }
 
   @Test func whoWasServedLeastBeginsNext() {

@@ -54,11 +54,26 @@ extension Scheduler {
     let demands = keys.map { key in reading[key, default: []].reduce(0) { $0 + $1.unread } }
     var counts: [Int: Int] = [:]
     for (key, share) in zip(keys, Scheduler.equalShares(of: settings.chunkLength, demands)) {
-      // What is left of a division goes to whom it was withheld from longest.
-      let jobs = reading[key, default: []].sorted { ($0.lastStep, $0.id) < ($1.lastStep, $1.id) }
-      for (job, count) in zip(jobs, Scheduler.equalShares(of: share, jobs.map(\.unread))) { counts[job.id] = count }
+      let jobs = reading[key, default: []]
+      for (job, count) in zip(jobs, Scheduler.shortestFirst(of: share, jobs.map(\.unread))) { counts[job.id] = count }
     }
     return counts
+  }
+
+  /// Cuts `budget` so that prompts are read one after the other, the one with least left to read first: sixteen that came together
+  /// would otherwise all be read at the same late time, and none could answer meanwhile. The first of `demands`, which came
+  /// first, has a quarter for itself, so that short ones never hold it up for good.
+  static func shortestFirst(of budget: Int, _ demands: [Int]) -> [Int] {
+    var shares = [Int](repeating: 0, count: demands.count)
+    guard let eldest = demands.first else { return shares }
+    shares[0] = min(eldest, budget / 4)
+    var rest = budget - shares[0]
+    for place in demands.indices.sorted(by: { (demands[$0], $0) < (demands[$1], $1) }) {
+      let taken = min(demands[place] - shares[place], rest)
+      shares[place] += taken
+      rest -= taken
+    }
+    return shares
   }
 
   /// Cuts `budget` into equal shares, none above its demand; what some do not want goes to the others, the first ones get

@@ -16,8 +16,8 @@
 /// Between keys, that is users, it is fair in the tokens it serves: who has nothing running, then who was served least, begins
 /// next. Who comes back after
 /// a pause begins level with the others (Sheng et al., "Fairness in Serving Large Language Models" (arXiv:2401.00588),
-/// algorithm 2). A key none of whose requests run takes a place from one that has several. Prompts share a step's budget equally, by
-/// keys and then by requests.
+/// algorithm 2). A key none of whose requests run takes a place from one that has several. Keys share what a step reads of prompts
+/// equally; of a key's prompts the one with least left to read comes first.
 ///
 /// When pages run out, the youngest request goes back to wait; what was computed of it is not lost as long as its pages are not
 /// needed. The eldest is never sent back for memory, so something always ends.
@@ -66,8 +66,6 @@ public struct Scheduler: Sendable {
     let laneCount: Int
     /// Tokens to be read before the next token can be chosen; 0 once it answers.
     var unread = 0
-    /// The step that last read some of its prompt.
-    var lastStep = 0
     var isReading: Bool { unread > 0 }
   }
 
@@ -79,7 +77,6 @@ public struct Scheduler: Sendable {
   var waiting: [String: [Job]] = [:]
   /// Tokens served to each key; only differences count.
   var served: [String: Int] = [:]
-  private var stepCount = 0
 
   /// Nothing waits and nothing runs.
   public init(_ settings: Settings = Settings()) { self.settings = settings }
@@ -147,12 +144,10 @@ public struct Scheduler: Sendable {
       shares.append(Share(id: job.id, promptTokenCount: count, answers: count == job.unread))
     }
     guard !shares.isEmpty else { return sendBackTheYoungest() }
-    stepCount += 1
     for place in running.indices {
       let job = running[place]
       if job.isReading, let count = counts[job.id], count > 0 {
         running[place].unread -= count
-        running[place].lastStep = stepCount
         served[job.key, default: 0] += count
       } else if !job.isReading {
         served[job.key, default: 0] += job.laneCount
