@@ -109,9 +109,9 @@ def hearth_round(asked, *options):
             "--json", "--quiet", "--threads", str(asked["threads"]), "--method", asked["method"], "--order", "given",
             "--batch-size", str(asked["batch"]), "--max-length", str(asked["length"]), "--max-steps",
             str(asked["steps"]), "--validation-fraction", "0", "--learning-rate", str(asked["rate"]), "--schedule",
-            "constant", "--warmup-ratio", "0", "--weight-decay", "0.01", "--dropout", "0", *options]
+            "constant", "--warmup-ratio", "0", "--weight-decay", "0.01", *options]
         if asked["method"] == "lora":
-            command += ["--rank", str(asked["rank"]), "--alpha", str(2 * asked["rank"])]
+            command += ["--rank", str(asked["rank"]), "--alpha", str(2 * asked["rank"]), "--dropout", "0"]
         result = subprocess.run(command, stdout=subprocess.PIPE)
         if result.returncode != 0:
             sys.exit(f"{' '.join(command)}: status {result.returncode}")
