@@ -112,6 +112,7 @@ public final class LanguageModel {
     let pass = Pass(
       continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
       precision: precision)
+    defer { workspace.endStep() }
     pass.prepareCaches()
     let hidden = architecture.hiddenStates(inputs.flatMap(\.tokens), pass)
     pass.advanceCaches()
