@@ -96,19 +96,11 @@ public final class LanguageModel {
     TokenSequence(cache: KVCache(pages), adapter: adapter, revision: revision)
   }
 
-  /// Continues sequences by some tokens each; their caches grow.
-  ///
-  /// - Parameter inputs: For each sequence its new tokens, at least one, and whether the logits after the last of them are wanted.
-  /// - Returns: Logits, `[vocabulary]` for each sequence that wanted them, in order.
-  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
-    step(inputs.map { ($0.sequence, $0.tokens, $0.wantsLogits ? 1 : 0) })
-  }
-
   /// Continues sequences by some tokens each; their caches grow. Where the pages are of a limited pool, they are reserved before.
   ///
   /// - Parameter inputs: For each sequence its new tokens, at least one, and after how many of them, the last ones, logits are wanted.
-  /// - Returns: Logits, `[vocabulary]` for each place where they were wanted, in order.
-  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], logitCount: Int)]) -> [[Float]] {
+  /// - Returns: Logits, `[places where they were wanted, vocabulary]`, the places in order; nil when there are none.
+  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], logitCount: Int)]) -> Tensor? {
     let pass = Pass(
       continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
       precision: precision)
@@ -122,9 +114,7 @@ public final class LanguageModel {
       row += input.tokens.count
       wanted += row - input.logitCount..<row
     }
-    guard !wanted.isEmpty else { return [] }
-    let logits = headLogits(pass, pass.select(wanted, of: hidden))
-    return (0..<logits.rows).map(logits.row)
+    return wanted.isEmpty ? nil : headLogits(pass, pass.select(wanted, of: hidden))
   }
 
   private func headLogits(_ pass: Pass, _ hidden: Tensor) -> Tensor {

@@ -76,6 +76,7 @@ public final class Workspace {
     guard recentSteps >= 16 else { return }
     if bytesHeld > recentMost + max(recentMost / 2, Workspace.spareBytes) {
       trim()
+      FreedMemory.giveBack()
       mostInUse = recentMost
     }
     (recentSteps, recentMost) = (0, bytesInUse)
