@@ -123,30 +123,45 @@ public final class LanguageModel {
       .apply(architecture.head, hidden)
   }
 
-  /// Log-probabilities of every next token, for whole sequences at once: `visit` receives them a chunk of rows at a time.
+  /// Log-probabilities of every next token of a sequence, as answers are computed: through the cache of keys and values, in the type
+  /// that it has. `visit` receives them one position after the other.
   ///
   /// - Parameters:
   ///   - tokens: Of one sequence, at most `contextLength`.
-  ///   - rows: After which positions the next token is wanted; all when nil.
+  ///   - rows: After which positions the next token is wanted, ascending; all when nil.
   ///   - visit: Receives the position and its log-probabilities, `[vocabulary]`.
   public func logProbabilities(
     of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil,
     _ visit: (_ position: Int, _ logProbabilities: UnsafeBufferPointer<Float>) -> Void
   ) {
-    let pass = Pass(
-      packed: [0, Int32(tokens.count)], adapter: adapter, pool: pool, workspace: workspace, precision: precision)
-    let hidden = architecture.hiddenStates(tokens, pass)
+    let sequence = sequence(adapter: adapter)
     let wanted = rows ?? Array(0..<tokens.count)
-    for start in stride(from: 0, to: wanted.count, by: 64) {
-      let chunk = Array(wanted[start..<min(start + 64, wanted.count)])
-      let logits = headLogits(pass, pass.select(chunk, of: hidden))
-      pass.logSoftmax(logits)
-      for (index, position) in chunk.enumerated() {
-        unsafe visit(
-          position, UnsafeBufferPointer(start: logits.data + index * logits.columns, count: logits.columns))
+    var next = wanted.startIndex
+    for start in stride(from: 0, to: tokens.count, by: LanguageModel.scoringChunk) where next < wanted.endIndex {
+      let part = Array(tokens[start..<min(start + LanguageModel.scoringChunk, tokens.count)])
+      let pass = Pass(
+        continuing: [(sequence: sequence, count: part.count)], pool: pool, workspace: workspace, precision: precision)
+      pass.prepareCaches()
+      let hidden = architecture.hiddenStates(part, pass)
+      pass.advanceCaches()
+      sequence.tokens += part
+      while next < wanted.endIndex, wanted[next] < start + part.count {
+        // So many at a time that their logits stay small.
+        let end = wanted[next...].prefix(64).prefix { $0 < start + part.count }.endIndex
+        let logits = headLogits(pass, pass.select(wanted[next..<end].map { $0 - start }, of: hidden))
+        pass.logSoftmax(logits)
+        for row in 0..<logits.rows {
+          unsafe visit(
+            wanted[next + row],
+            UnsafeBufferPointer(start: logits.data + row * logits.columns, count: logits.columns))
+        }
+        next = end
       }
     }
   }
+
+  /// Tokens of a pass that scores; what they are has no influence on the result.
+  private static let scoringChunk = 512
 
   /// Sum of −log p over the supervised tokens of each sequence of a batch, without gradients.
   ///
