@@ -56,6 +56,8 @@ public struct ServerSettings: Sendable {
   public var allowsExposure = false
   /// Whether loopback needs no key even when there are keys.
   public var isOpenOnLoopback = false
+  /// Whose bearer tokens are believed beside keys; nil for nobody's.
+  public var openID: OpenIDSettings?
   /// Further names that clients may call this host, against DNS rebinding.
   public var allowedHosts: [String] = []
   /// Web pages of these origins may call.
