@@ -41,6 +41,7 @@ public struct HearthServer: Sendable {
   public init(_ settings: ServerSettings, logsJSON: Bool = false, isQuiet: Bool = false) throws(ServerError) {
     self.settings = settings
     storage = try Storage(home: settings.store.home)
+    try storage.unlock(settings.storageKey)
     try HearthServer.requireSafety(settings, storage)
     signingKeys = try settings.openID.map { settings throws(ServerError) in try SigningKeys(settings) }
     self.logsJSON = logsJSON
@@ -138,6 +139,8 @@ public struct HearthServer: Sendable {
     table.addHealth(state)
     table.addModels(state)
     table.addChatCompletions(state)
+    table.addStoredCompletions(state)
+    table.addFeedback(state)
     table.addCompletions(state)
     table.addTokens(state)
     table.addEmbeddings(state)
