@@ -137,13 +137,22 @@ public final class LanguageModel {
   /// - Parameters:
   ///   - tokens: Of one sequence, at most `contextLength`.
   ///   - rows: After which positions the next token is wanted; all when nil.
+  ///   - throughCache: Whether keys and values go through the cache and are rounded to what it holds, as when the model answers.
   ///   - visit: Receives the position and its log-probabilities, `[vocabulary]`.
   public func logProbabilities(
-    of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil,
+    of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil, throughCache: Bool = false,
     _ visit: (_ position: Int, _ logProbabilities: UnsafeBufferPointer<Float>) -> Void
   ) {
-    let pass = Pass(
-      packed: [0, Int32(tokens.count)], adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+    let pass: Pass
+    let sequence = throughCache ? sequence(adapter: adapter) : nil
+    if let sequence {
+      pass = Pass(
+        continuing: [(sequence: sequence, count: tokens.count)], pool: pool, workspace: workspace, precision: precision)
+      pass.prepareCaches()
+    } else {
+      pass = Pass(
+        packed: [0, Int32(tokens.count)], adapter: adapter, pool: pool, workspace: workspace, precision: precision)
+    }
     let hidden = architecture.hiddenStates(tokens, pass)
     let wanted = rows ?? Array(0..<tokens.count)
     for start in stride(from: 0, to: wanted.count, by: 64) {
