@@ -1,12 +1,14 @@
 # The two commands a newcomer needs are `make demo` and `make test`.
 SWIFT ?= swift
 
-.PHONY: help demo build test test-clients test-api lint format sanitize arm fuzz soak compare rates clean
+.PHONY: help demo build test test-clients test-api test-lm-eval test-metrics lint format sanitize arm fuzz soak compare rates clean
 
 help:
 	@echo 'make demo      build Hearth, fetch a small model, teach it the help desk in Examples/, show what it learned'
 	@echo 'make test      every test (needs the package registries, nothing else)'
 	@echo 'make test-clients  OpenAI'"'"'s, Ollama'"'"'s and Anthropic'"'"'s Python clients against a running server'
+	@echo 'make test-lm-eval  tasks of lm-evaluation-harness through the server, and the same by hearth score (Python)'
+	@echo 'make test-metrics  a server'"'"'s figures and the alert rules, judged by promtool'
 	@echo 'make test-api  requests made up from Docs/openapi.json against a running server (Python)'
 	@echo 'make build     the command line tool, in .build/release/hearth'
 	@echo 'make lint      formatting, import rules, file sizes'
@@ -37,6 +39,9 @@ test-clients:
 
 test-api: build
 	@Scripts/test-api.sh
+
+test-metrics: build
+	@Scripts/test-metrics.sh
 
 lint:
 	@Scripts/lint.sh
@@ -125,8 +130,9 @@ tiny-model: build
 	@$(TINY) $(HEARTH) show tiny >/dev/null 2>&1 || $(TINY) $(HEARTH) pull $(TINY_HOME)/tiny --name tiny
 
 SOAK_MINUTES ?= 60
+SOAK ?=
 soak-serving: $(PEERS) tiny-model
-	$(TINY) $(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --model tiny --minutes $(SOAK_MINUTES)
+	$(TINY) $(PYTHON) Benchmarks/compare-serving.py soak --hearth $(HEARTH) --model tiny --minutes $(SOAK_MINUTES) $(SOAK)
 
 .build/llama-server/bin/llama-server: $(PEERS)
 	rm -rf .build/llama-server .build/llama-server.source && mkdir -p .build/llama-server.source
@@ -138,6 +144,23 @@ soak-serving: $(PEERS) tiny-model
 	  -B .build/llama-server -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \
 	  -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
 	PATH=$(dir $(abspath $(PYTHON))):$$PATH cmake --build .build/llama-server --target llama-server
+
+# lm-evaluation-harness through /v1/completions, with the tokenizer as `hearth export` writes it.
+LM_EVAL = $(CURDIR)/.build/lm-eval
+ifndef LM_EVAL_PYTHON
+LM_EVAL_PYTHON = $(LM_EVAL)/bin/python
+LM_EVAL_READY = $(LM_EVAL)/ready
+endif
+.PHONY: test-lm-eval
+test-lm-eval: compare-model $(LM_EVAL_READY)
+	@mkdir -p $(LM_EVAL)
+	@test -e $(LM_EVAL)/model/tokenizer.json || $(HEARTH) export smollm2 --format safetensors --output $(LM_EVAL)/model
+	$(LM_EVAL_PYTHON) Scripts/lm-eval/compare.py --hearth $(HEARTH) --tokenizer $(LM_EVAL)/model --output $(LM_EVAL)
+
+$(LM_EVAL)/ready: Scripts/lm-eval/requirements.txt
+	python3 -m venv --clear $(LM_EVAL)
+	$(LM_EVAL)/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
 compare-fixtures: $(PEERS)
 	$(PYTHON) Scripts/compare-fixtures.py

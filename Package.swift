@@ -63,7 +63,8 @@ let package = Package(
       name: "Server",
       dependencies: [
         "Chat", "Engine", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
-        .product(name: "GRDB", package: "GRDB.swift"), .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "CryptoExtras", package: "swift-crypto"), .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "HummingbirdTLS", package: "hummingbird"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
@@ -97,7 +98,8 @@ let package = Package(
     .testTarget(
       name: "ServerTests",
       dependencies: [
-        "Chat", "Engine", "Server", "TestSupport", "Tokenizers", .product(name: "GRDB", package: "GRDB.swift"),
+        "Chat", "Engine", "Server", "TestSupport", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "CryptoExtras", package: "swift-crypto"), .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "Logging", package: "swift-log"),
       ], swiftSettings: swift),
     .testTarget(name: "HearthTests", dependencies: ["hearth", "TestSupport"], swiftSettings: swift),

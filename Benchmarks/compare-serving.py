@@ -153,13 +153,14 @@ def cancel(given):
 
 
 def soak(given):
-    end, memory, wrong, answers = time.monotonic() + given.minutes * 60, [], 0, 0
+    start, memory, wrong, answers = time.monotonic(), [], 0, 0
     with hearth(given, "--cache-megabytes", str(given.cache_megabytes)) as server:
-        while time.monotonic() < end:
-            found = asyncio.run(load.check(server.address, given.model, 300, 24, 0.2, True))
+        while (minutes := (time.monotonic() - start) / 60) < given.minutes:
+            found = asyncio.run(load.check(server.address, given.model, 300, given.clients, 0.2, True))
             wrong, answers = wrong + found["wrong_answers"] + found["failed"], answers + found["answers"]
             memory.append(round(settled(server)["process_resident_memory_bytes"] / 1e6, 1))
-            print(json.dumps({"resident_megabytes": memory[-1], **found}), file=sys.stderr)
+            print(json.dumps({"minutes": round(minutes, 1), "resident_megabytes": memory[-1], **found}), file=sys.stderr, flush=True)
+            time.sleep(given.rest)
         leftover = settled(server)["hearth_requests_running"]
     # The first quarter warms caches up; after that the last quarter must not be above the one after the first.
     quarter = max(1, len(memory) // 4)
@@ -180,6 +181,8 @@ parser.add_argument("--requests", type=int, default=96)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--cache-megabytes", type=int, default=12, help="for cancel and soak: soon full, so that what grows later is seen")
 parser.add_argument("--minutes", type=float, default=10)
+parser.add_argument("--clients", type=int, default=24, help="of the soak")
+parser.add_argument("--rest", type=float, default=0, help="seconds between the soak's rounds, on a machine that others use")
 given = parser.parse_args()
 found = {"peers": peers, "overload": overload, "cancel": cancel, "soak": soak}[given.what](given)
 print(json.dumps(found, indent=1))

@@ -52,6 +52,17 @@ HYPERPARAMETERS = shape([], n_epochs={"anyOf": [{"enum": ["auto"]}, integer(1, 5
                         batch_size={"anyOf": [{"enum": ["auto"]}, integer(1, 256)]},
                         learning_rate_multiplier={"anyOf": [{"enum": ["auto"]}, number(0.0001, 100)]})
 
+METADATA = {"type": "object", "maxProperties": 16, "propertyNames": {"minLength": 1, "maxLength": 64},
+            "additionalProperties": {"type": "string", "maxLength": 512}}
+PAGE = {"after": STRING, "limit": integer(1, 100)}
+# What stands behind the ?, by path.
+QUERIES = {
+    "/v1/chat/completions": {**PAGE, "order": {"enum": ["asc", "desc"]}, "model": STRING, "metadata": METADATA},
+    "/v1/chat/completions/{completion}/messages": {**PAGE, "order": {"enum": ["asc", "desc"]}},
+    "/v1/feedback": PAGE,
+    "/v1/exports/feedback": {"shape": {"enum": ["messages", "preference"]}},
+}
+
 # method, path, scope ("" is open), what it does, the body's schema, the answer's type
 ROUTES = [
     ("get", "/health", "", "Whether the process lives", None, "application/json"),
@@ -63,7 +74,21 @@ ROUTES = [
         ["model", "messages"], model=STRING, messages=array(MESSAGE, 2048), **SAMPLING, max_tokens=integer(1, MOST),
         max_completion_tokens=integer(1, MOST), logprobs=BOOL, top_logprobs=integer(0, 20), response_format=FORMAT,
         tools=array(TOOL, 128), tool_choice={"anyOf": [{"enum": ["none", "auto", "required"]}, OBJECT]},
-        parallel_tool_calls=BOOL), "application/json"),
+        parallel_tool_calls=BOOL, store=BOOL, metadata=METADATA), "application/json"),
+    ("get", "/v1/chat/completions", "chat", "Stored completions, the eldest first", None, "application/json"),
+    ("get", "/v1/chat/completions/{completion}", "chat", "One stored completion", None, "application/json"),
+    ("post", "/v1/chat/completions/{completion}", "chat", "Changes a stored completion's metadata", shape(
+        ["metadata"], metadata=METADATA), "application/json"),
+    ("delete", "/v1/chat/completions/{completion}", "chat", "Deletes a stored completion and its feedback", None, "application/json"),
+    ("get", "/v1/chat/completions/{completion}/messages", "chat", "What a stored completion answers", None, "application/json"),
+    ("post", "/v1/feedback", "chat", "What somebody thinks of an answer", shape(
+        ["completion_id", "rating"], completion_id=STRING, choice=integer(0, 7), rating={"enum": ["up", "down"]}, comment=STRING,
+        correction=STRING), "application/json"),
+    ("get", "/v1/feedback", "chat", "The key's feedback, the eldest first", None, "application/json"),
+    ("get", "/v1/feedback/{feedback}", "chat", "One opinion", None, "application/json"),
+    ("delete", "/v1/feedback/{feedback}", "chat", "Takes an opinion back", None, "application/json"),
+    ("get", "/v1/exports/conversations", "chat", "The key's stored conversations, one a line", None, "application/jsonl"),
+    ("get", "/v1/exports/feedback", "chat", "What can be learned from the key's feedback, one example a line", None, "application/jsonl"),
     ("post", "/v1/completions", "chat", "How texts go on", shape(
         ["model", "prompt"], model=STRING, prompt=PROMPT, **SAMPLING, max_tokens=integer(0, MOST), echo=BOOL,
         logprobs=integer(0, 20), best_of=integer(1, 8)), "application/json"),
@@ -120,6 +145,8 @@ ROUTES = [
 
 def refusals(path, scope, body):
     statuses = {}
+    if path in QUERIES or path == "/v1/exports/conversations":
+        statuses |= {400: "A parameter is wrong; the error names it"}
     if body is not None:
         statuses |= {400: "The request is wrong; the error names the parameter", 408: "It did not arrive in time",
                      413: "The body is too large", 415: "The body is of another type"}
@@ -127,7 +154,7 @@ def refusals(path, scope, body):
         statuses |= {401: "A key is needed", 429: "The key has used up its share"}
     statuses |= {403: "The key lacks the scope, or the host or origin is not known"}
     if "{" in path or body is not None:
-        statuses[404] = "There is no such model, file or job"
+        statuses[404] = "There is no such model, file, job, conversation or opinion"
     if body is not None or path == "/ready":
         statuses[503] = "Too many requests wait, or the server is ending; Retry-After says when to come back"
     return {str(status): {"description": text} for status, text in sorted(statuses.items())}
@@ -141,8 +168,12 @@ def operation(method, path, scope, summary, body, answer):
         result["responses"]["200"]["content"] = {"application/json": {}, (
             "application/x-ndjson" if path.startswith("/api/") else "text/event-stream"): {}}
     parameters = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    if parameters:
-        result["parameters"] = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in parameters]
+    result["parameters"] = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in parameters]
+    if method == "get":
+        result["parameters"] += [{"name": name, "in": "query", "schema": schema, **({"style": "deepObject"} if name == "metadata" else {})}
+                                 for name, schema in QUERIES.get(path, {}).items()]
+    if not result["parameters"]:
+        del result["parameters"]
     if body == "form":
         form = shape(["purpose", "file"], purpose={"enum": ["fine-tune"]}, file={"type": "string", "format": "binary"})
         result["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
@@ -154,7 +185,8 @@ def operation(method, path, scope, summary, body, answer):
 document = {
     "openapi": "3.1.0",
     "info": {"title": "Hearth", "version": "0.1.0", "description": "What `hearth serve` answers. Docs/serving.md explains it."},
-    "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    "components": {"securitySchemes": {"key": {
+        "type": "http", "scheme": "bearer", "description": "A key of hearth key create, or a JSON Web Token of the server's identity provider"}}},
     "paths": {},
 }
 for route in ROUTES:

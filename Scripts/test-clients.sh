@@ -27,5 +27,7 @@ if [ "$model" = tiny ]; then
 else
   HEARTH_HOME=$home $hearth show "$model" >/dev/null 2>&1 || HEARTH_HOME=$home $hearth pull "$model"
 fi
-[ $# -gt 0 ] || set -- discover --start-directory Scripts/clients
-HEARTH_HOME=$home HEARTH=$hearth MODEL=$model PYTHONPATH=Scripts/clients $python -m unittest "$@"
+export HEARTH_HOME=$home HEARTH=$hearth MODEL=$model PYTHONPATH=Scripts/clients
+[ $# = 0 ] || exec $python -m unittest "$@"
+$python -m unittest discover --start-directory Scripts/clients
+[ "$model" != tiny ] || $python Scripts/clients/coverage.py

@@ -1,5 +1,6 @@
 """What no client's API shows: clients that go, TLS, the end."""
 
+import json
 import os
 import shutil
 import ssl
@@ -116,6 +117,24 @@ class ServerTests(unittest.TestCase):
                     self.assertEqual(client.get("/health").status_code, 200)
             finally:
                 server.end()
+
+    def test_a_log_that_nobody_reads_stops_nobody(self):
+        process = subprocess.Popen([HEARTH, "serve", MODEL, "--port", "0", "--json", "--no-keys", "--log-json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            address = json.loads(process.stdout.readline())["address"]
+            with httpx.Client(base_url=address, timeout=120) as client:
+                # Two hundred bytes a line and more: far beyond what a pipe and the queue hold.
+                for number in range(8000):
+                    self.assertEqual(client.get("/v1/models").status_code, 200)
+                self.assertGreater(self.figure(client, "hearth_log_lines_dropped_total"), 0)
+            process.terminate()
+            self.assertEqual(process.wait(60), 0)
+            for line in process.stderr.read().splitlines()[:-1]:
+                json.loads(line)
+        finally:
+            process.kill()
+            process.communicate()
 
     def test_an_open_address_is_refused(self):
         for arguments in (["--host", "0.0.0.0"],):

@@ -12,6 +12,8 @@ struct Principal: Sendable {
   let scopes: Set<Scope>
   var requestsPerMinute: Int?
   var tokensPerDay: Int?
+  /// Whether an issuer's token said so, and not one of the server's own keys.
+  var isToken = false
 
   /// Whoever is on this machine, where that is enough.
   static let local = Principal(id: "local", name: "local", scopes: Set(Scope.allCases))
@@ -20,6 +22,9 @@ struct Principal: Sendable {
 }
 
 extension Principal {
+  /// What metrics call it. Subjects of an issuer come without end, and series must not: usage by subject is in the file.
+  var label: String { isToken ? "oidc" : name }
+
   init(_ record: KeyRecord) {
     self.init(
       id: record.id, name: record.name, scopes: Set(record.scopes.compactMap(Scope.init)),
@@ -48,19 +53,24 @@ final class AccessControl: Sendable {
   private let storage: Storage
   private let isLoopback: Bool
   private let isOpenOnLoopback: Bool
+  private let tokens: TokenVerifier?
+  /// Of whoever issues tokens; nil when no tokens are taken.
+  let signingKeys: SigningKeys?
   private let state: Mutex<State>
 
-  init(_ storage: Storage, _ settings: ServerSettings) {
+  init(_ storage: Storage, _ settings: ServerSettings, signingKeys: SigningKeys? = nil) {
     self.storage = storage
+    self.signingKeys = signingKeys
+    tokens = settings.openID.map { TokenVerifier(settings: $0) }
     state = Mutex(State(attempts: FailedAttempts(burst: settings.limits.failedKeys)))
     isLoopback = settings.isLoopback
     isOpenOnLoopback = settings.isOpenOnLoopback || settings.allowsExposure
   }
 
-  /// Whether no key is needed: on loopback as long as there are none, or when the user said so.
+  /// Whether no key is needed: on loopback as long as there are none and no tokens either, or when the user said so.
   func isOpen() throws(ServerError) -> Bool {
     if isOpenOnLoopback { return true }
-    guard isLoopback else { return false }
+    guard isLoopback, tokens == nil else { return false }
     return try !storage.hasKeys()
   }
 
@@ -71,16 +81,22 @@ final class AccessControl: Sendable {
   func authenticate(_ headers: HTTPFields, from address: String) async throws -> Principal? {
     guard let secret = AccessControl.secret(headers) else { return try isOpen() ? .local : nil }
     let visitor = FailedAttempts.name(address)
-    let record = try await storage.key(secret: secret)
-    // A secret of ours that is valid no more opens nothing, not even what is open.
-    if record == nil, try isOpen(), !secret.hasPrefix("hearth_") { return .local }
+    var (principal, refusal): (Principal?, TokenError?) = (nil, nil)
+    if tokens != nil, JSONWebToken.isOne(secret) {
+      do { principal = try await self.principal(token: secret) } catch let error as TokenError { refusal = error }
+    } else {
+      principal = try await storage.key(secret: secret).map { Principal($0) }
+      // A secret of ours that is valid no more opens nothing, not even what is open.
+      if principal == nil, try isOpen(), !secret.hasPrefix("hearth_") { return .local }
+    }
     let wait = state.withLock { state -> Double in
       let wait = state.attempts.wait(visitor)
-      if let record, wait == 0 || state.attempts.isWelcome(visitor, record.id) {
-        state.attempts.succeed(visitor, record.id)
+      if let principal, wait == 0 || state.attempts.isWelcome(visitor, principal.id) {
+        state.attempts.succeed(visitor, principal.id)
         return 0
       }
-      if wait == 0 { state.attempts.fail(visitor) }
+      // A token whose time is over was right once, and is nobody's guess.
+      if wait == 0, refusal?.kind != .expired { state.attempts.fail(visitor) }
       return wait
     }
     // Right or wrong: who guesses does not learn which.
@@ -89,12 +105,29 @@ final class AccessControl: Sendable {
         .rateLimited, "too many wrong keys came from \(visitor): try again in a while", code: "too_many_failures",
         retryAfterSeconds: max(1, Int(wait.rounded(.up))))
     }
-    guard let record else {
+    if let refusal {
+      throw APIError(.unauthorized, refusal.message, code: refusal.kind == .expired ? "token_expired" : "invalid_token")
+    }
+    guard let principal else {
       throw APIError(.unauthorized, "this key is not valid, or not any more", code: "invalid_api_key")
     }
-    let principal = Principal(record)
     try admit(principal)
     return principal
+  }
+
+  /// Who sent an issuer's token.
+  ///
+  /// - Throws: `TokenError`, or `APIError` while nothing can be verified.
+  private func principal(token text: String) async throws -> Principal? {
+    guard let tokens, let signingKeys else { return nil }
+    let token = try JSONWebToken(text)
+    let keys = try signingKeys.current()
+    do throws(TokenError) { return try tokens.principal(token, keys, now: Date()) } catch {
+      // Issuers change their keys now and then; the newest may be younger than what is known here.
+      guard error.kind == .unknownKey else { throw error }
+    }
+    await signingKeys.renew()
+    return try tokens.principal(token, try signingKeys.current(), now: Date())
   }
 
   private static func secret(_ headers: HTTPFields) -> String? {
@@ -110,6 +143,8 @@ final class AccessControl: Sendable {
     guard let limit = principal.requestsPerMinute else { return }
     let wait = state.withLock { state -> Double in
       let (now, rate) = (ContinuousClock.now, Double(limit) / 60)
+      // Subjects of an issuer can be many; who has not asked for a minute has a full bucket again.
+      if state.buckets.count >= 4096 { state.buckets = state.buckets.filter { now - $0.value.time < .seconds(60) } }
       var bucket = state.buckets[principal.id] ?? Bucket(level: Double(limit), time: now)
       bucket.level = min(Double(limit), bucket.level + (now - bucket.time).seconds * rate)
       bucket.time = now

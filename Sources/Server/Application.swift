@@ -21,11 +21,14 @@ public struct HearthServer: Sendable {
     public let needsKey: Bool
   }
 
+  /// How long the end waits for who reads the log.
+  static let flushSeconds = 2.0
   /// What clients are told.
   static let version = "0.1.0"
 
   private let settings: ServerSettings
   private let storage: Storage
+  private let signingKeys: SigningKeys?
   private let logsJSON: Bool
   private let isQuiet: Bool
 
@@ -38,9 +41,12 @@ public struct HearthServer: Sendable {
   public init(_ settings: ServerSettings, logsJSON: Bool = false, isQuiet: Bool = false) throws(ServerError) {
     self.settings = settings
     storage = try Storage(home: settings.store.home)
+    try storage.unlock(settings.storageKey)
     try HearthServer.requireSafety(settings, storage)
+    signingKeys = try settings.openID.map { settings throws(ServerError) in try SigningKeys(settings) }
     self.logsJSON = logsJSON
     self.isQuiet = isQuiet
+    JSONLog.reportDropped(isJSON: logsJSON)
   }
 
   /// Loads models, listens, and answers until the process is told to end (SIGTERM, SIGINT), then lets answers under way finish.
@@ -56,10 +62,12 @@ public struct HearthServer: Sendable {
       try await room.load(
         location, precision: settings.precision, threads: settings.threads, isChecked: settings.checksMemory)
     }
-    let state = ServerState(settings, storage: storage, room: room, logger: logger, started: Clock.seconds)
+    let state = ServerState(
+      settings, storage: storage, room: room, logger: logger, started: Clock.seconds, signingKeys: signingKeys)
     state.jobs.current = TrainingJobs(state)
     // They know each other; parted, both are let go of.
     defer { state.jobs.current = nil }
+    defer { LineQueue.standardError.flush(seconds: HearthServer.flushSeconds) }
     let application = try application(state, onListening)
     // Ended from the last to the first: nothing new is taken on, then answers under way finish, then it is all written down.
     var configuration = ServiceGroupConfiguration(
@@ -68,6 +76,12 @@ public struct HearthServer: Sendable {
       ], gracefulShutdownSignals: [.sigterm, .sigint], logger: inner("hearth.lifecycle"))
     configuration.maximumGracefulShutdownDuration = .seconds(settings.drainSeconds)
     try await ServiceGroup(configuration: configuration).run()
+  }
+
+  /// Says on stderr why the server ended, behind what it has logged, without waiting long for somebody to read it.
+  public static func sayLast(_ text: String) {
+    LineQueue.standardError.put(text)
+    LineQueue.standardError.flush(seconds: flushSeconds)
   }
 
   /// nil when nothing is encrypted.
@@ -125,6 +139,8 @@ public struct HearthServer: Sendable {
     table.addHealth(state)
     table.addModels(state)
     table.addChatCompletions(state)
+    table.addStoredCompletions(state)
+    table.addFeedback(state)
     table.addCompletions(state)
     table.addTokens(state)
     table.addEmbeddings(state)
@@ -141,7 +157,8 @@ public struct HearthServer: Sendable {
   /// An address that others reach is served with keys and encryption, or not at all.
   private static func requireSafety(_ settings: ServerSettings, _ storage: Storage) throws(ServerError) {
     guard !settings.isLoopback, !settings.allowsExposure else { return }
-    guard try storage.hasKeys() else {
+    let hasKeys = try storage.hasKeys()
+    guard hasKeys || settings.openID != nil else {
       throw ServerError(
         "--host \(settings.host): others can reach this address, and there is no key yet: make one with hearth key create "
           + "--name NAME --scope chat, or say --insecure to let everybody in")
@@ -163,9 +180,21 @@ private struct Bookkeeping: Service {
     while !Task.isShuttingDownGracefully, !Task.isCancelled {
       try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(1)) }
       flush()
+      renewSigningKeys()
     }
     await state.jobs.current?.suspend()
     flush()
+  }
+
+  /// Beside everything else: an issuer that does not answer holds nothing up.
+  private func renewSigningKeys() {
+    guard let keys = state.access.signingKeys, keys.isDue else { return }
+    Task {
+      await keys.renew()
+      if let failure = keys.failure {
+        state.logger.warning("the issuer's keys cannot be renewed", metadata: ["error": "\(failure)"])
+      }
+    }
   }
 
   private func flush() {

@@ -39,6 +39,8 @@ public struct ServerSettings: Sendable {
     public var listedTokens = 20
     /// Wrong keys that may come from an address at once; after that, one every six seconds.
     public var failedKeys = 20
+    /// Bytes of the conversations that are stored for a key, and of a text of feedback.
+    public var storedBytes = 1 << 30, feedbackBytes = 64 << 10
     /// Descriptions of tools, and bytes of a schema.
     public var tools = 128, schemaBytes = 64 << 10
 
@@ -56,6 +58,12 @@ public struct ServerSettings: Sendable {
   public var allowsExposure = false
   /// Whether loopback needs no key even when there are keys.
   public var isOpenOnLoopback = false
+  /// Whose bearer tokens are believed beside keys; nil for nobody's.
+  public var openID: OpenIDSettings?
+  /// Whether conversations are stored when their requests ask for it.
+  public var storesConversations = false
+  /// What stored conversations are encrypted with; nil when they are not.
+  public var storageKey: StorageKey?
   /// Further names that clients may call this host, against DNS rebinding.
   public var allowedHosts: [String] = []
   /// Web pages of these origins may call.

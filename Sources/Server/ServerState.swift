@@ -17,13 +17,16 @@ final class ServerState: Sendable {
   let jobs = JobsHolder()
   private let draining = Atomic(false)
 
-  init(_ settings: ServerSettings, storage: Storage, room: EngineRoom, logger: Logger, started: Int) {
+  init(
+    _ settings: ServerSettings, storage: Storage, room: EngineRoom, logger: Logger, started: Int,
+    signingKeys: SigningKeys? = nil
+  ) {
     self.settings = settings
     self.storage = storage
     self.room = room
     self.logger = logger
     self.started = started
-    access = AccessControl(storage, settings)
+    access = AccessControl(storage, settings, signingKeys: signingKeys)
   }
 
   /// Whether the server is ending, and takes nothing on any more.

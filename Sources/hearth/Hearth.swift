@@ -19,7 +19,7 @@ struct Hearth: AsyncParsableCommand {
       Finetune.self, Evaluate.self,
       Promote.self, Rollback.self,
       Export.self, Quantize.self,
-      Serve.self, Keys.self, Audit.self, Backup.self,
+      Serve.self, Keys.self, Audit.self, Conversations.self, Backup.self,
       Bench.self, Doctor.self,
     ])
 

@@ -1,6 +1,7 @@
 import Chat
 import Engine
 import Foundation
+import TestSupport
 import Testing
 import Tokenizers
 
@@ -43,6 +44,22 @@ import Tokenizers
           #expect(deltas.last?["finish_reason"] == whole["choices"]?[choice]?["finish_reason"])
         }
         #expect(streamed.events.last?["usage"]?["completion_tokens"] == whole["usage"]?["completion_tokens"])
+      }
+    }
+  }
+
+  @Test func anAnswerWithoutALimitEndsWithTheContext() async throws {
+    try await TestServer.run { server in
+      for isStreaming in [false, true] {
+        let reply = try await server.chat([
+          "temperature": 0, "logit_bias": ["2": -100, "0": -100], "stream": .bool(isStreaming),
+          "stream_options": isStreaming ? ["include_usage": true] : nil,
+        ])
+        let last = isStreaming ? reply.events.last { $0["choices"]?[0] != nil } : reply.json
+        #expect(last?["choices"]?[0]?["finish_reason"] == "length", "\(reply.text)")
+        let usage = isStreaming ? reply.events.last?["usage"] : reply.json["usage"]
+        let total = Int(usage?["total_tokens"]?.number ?? 0)
+        #expect(TinyChatFolder.contextLength...(TinyChatFolder.contextLength + 1) ~= total)
       }
     }
   }

@@ -1,4 +1,4 @@
-public import Engine
+internal import Engine
 internal import Tokenizers
 
 extension ChatModel {

@@ -1,4 +1,4 @@
-public import Engine
+internal import Engine
 
 /// A model that is ready to answer, as those who ask it need to know it. Weights stay with the `EngineRoom`.
 public struct ServedModel: Sendable {

@@ -42,6 +42,9 @@ extension Request {
       return Array(buffer: try await body.collect(upTo: limit))
     } catch is NIOTooManyBytesError {
       throw Request.tooLarge(limit)
+    } catch let error where !(error is ChannelError || error is IOError || error is CancellationError) {
+      // Chunks that are none, or that end too soon: the client's doing.
+      throw APIError(.invalidRequest, "the body does not come as HTTP has it: \(error)", code: "invalid_body")
     }
   }
 

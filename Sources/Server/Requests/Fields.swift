@@ -28,6 +28,9 @@ struct Fields {
   /// Whether a member is this text.
   func isText(_ name: String, _ text: String) -> Bool { rest[name] == .string(text) }
 
+  /// The member as it was sent, which is still to be taken.
+  func sent(_ name: String) -> JSON? { rest[name] }
+
   /// The member, if there is one; null counts as none.
   mutating func value(_ name: String) -> JSON? {
     guard let value = rest.removeValue(forKey: name), value != .null else { return nil }

@@ -27,16 +27,14 @@ struct SamplingFields {
     options.stops = try SamplingFields.stops(&fields, "stop", limits)
     count = try fields.integer("n", in: 1...limits.answers) ?? 1
     isStreaming = try fields.bool("stream") ?? false
-    if fields.has("stream_options") {
+    if var streaming = try fields.object("stream_options") {
       guard isStreaming else {
         throw .invalid(fields.path("stream_options"), "stream_options: goes with \"stream\": true")
       }
-      if var streaming = try fields.object("stream_options") {
-        includesUsage = try streaming.bool("include_usage") ?? false
-        // Padding against those who measure the sizes of encrypted packets; asking for none is what happens anyway.
-        try streaming.refuse("include_obfuscation", unless: [false], "streams are not padded")
-        try streaming.finish()
-      }
+      includesUsage = try streaming.bool("include_usage") ?? false
+      // Padding against those who measure the sizes of encrypted packets; asking for none is what happens anyway.
+      try streaming.refuse("include_obfuscation", unless: [false], "streams are not padded")
+      try streaming.finish()
     }
   }
 

@@ -73,13 +73,8 @@ extension ToolSet {
   /// The same of OpenAI's responses, which have the function's members beside its type.
   static func responses(_ fields: inout Fields, _ limits: ServerSettings.Limits) throws(APIError) -> ToolSet {
     let tools = try list(&fields, limits) { (tool: inout Fields) throws(APIError) in
-      guard let type = try tool.string("type") else { throw tool.missing("type") }
-      guard type == "function" else {
-        throw .invalid(
-          tool.path("type"),
-          "\(tool.path("type")) is \"\(type.prefix(40))\": expected function: this server has no tools",
-          code: "unsupported_parameter")
-      }
+      guard tool.has("type") else { throw tool.missing("type") }
+      try requireType("function", of: &tool)
       let description = try described(&tool, "parameters", limits)
       try tool.refuse("defer_loading", unless: [false], "all tools are told at once")
       try tool.refuse("allowed_callers", unless: [["direct"]], "tools are called by answers")
@@ -97,13 +92,7 @@ extension ToolSet {
   /// `tools` and `tool_choice` of Anthropic's messages.
   static func messages(_ fields: inout Fields, _ limits: ServerSettings.Limits) throws(APIError) -> ToolSet {
     let tools = try list(&fields, limits) { (tool: inout Fields) throws(APIError) in
-      let type = try tool.string("type") ?? "custom"
-      guard type == "custom" else {
-        throw .invalid(
-          tool.path("type"),
-          "\(tool.path("type")) is \"\(type.prefix(40))\": expected custom: this server has no tools",
-          code: "unsupported_parameter")
-      }
+      try requireType("custom", of: &tool)
       let description = try described(&tool, "input_schema", limits)
       try tool.refuse("defer_loading", unless: [false], "all tools are told at once")
       try tool.refuse("allowed_callers", unless: [["direct"]], "tools are called by answers")
@@ -138,6 +127,15 @@ extension ToolSet {
       return description
     }
     return try ToolSet(tools, .maybe, severalCalls: true)
+  }
+
+  /// Tools of other types are those that a provider runs itself, and here there are none.
+  private static func requireType(_ expected: String, of tool: inout Fields) throws(APIError) {
+    guard let type = try tool.string("type"), type != expected else { return }
+    throw .invalid(
+      tool.path("type"),
+      "\(tool.path("type")) is \"\(type.prefix(40))\": expected \(expected): this server has no tools",
+      code: "unsupported_parameter")
   }
 
   private static func list(

@@ -8,11 +8,14 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addChatCompletions(_ state: ServerState) {
     on(.post, "/v1/chat/completions", .scope(.chat)) { request, context in
-      let wanted = try ChatCompletionRequest(try await request.fields(state, context), state)
+      let wanted = try ChatCompletionRequest(try await request.fields(state, context), owner: context.owner, state)
       try state.admit(context)
-      return try await .answers(
+      if wanted.keeping != nil {
+        try await state.storage.requireRoom(context.owner, most: state.settings.limits.storedBytes)
+      }
+      return try await Response.answers(
         to: [wanted.call(context)], isStreaming: wanted.sampling.isStreaming, ChatCompletionReply(wanted), state,
-        context)
+        context, keep: wanted.keeping?.keeper(state))
     }
   }
 }
@@ -24,8 +27,10 @@ struct ChatCompletionRequest: Sendable {
   let sampling: SamplingFields
   /// Whether the answer may call tools.
   let callsTools: Bool
+  /// What is kept with the answer; nil for nothing.
+  let keeping: ConversationKeeping?
 
-  init(_ given: Fields, _ state: ServerState) throws {
+  init(_ given: Fields, owner: String, _ state: ServerState) throws {
     var fields = given
     let limits = state.settings.limits
     model = try state.model(try fields.requiredString("model"))
@@ -43,6 +48,7 @@ struct ChatCompletionRequest: Sendable {
     if format != nil, callsTools {
       throw APIError.invalid("response_format", "response_format does not go with tools", code: "unsupported_parameter")
     }
+    keeping = try ConversationKeeping.take(&fields, messages: given.sent("messages"), owner: owner, state)
     try ChatCompletionRequest.refuseOthers(&fields)
     try fields.finish()
     if let grammar = format ?? tools.grammar { sampling.options.constraint = model.constraint(grammar) }
@@ -57,8 +63,7 @@ struct ChatCompletionRequest: Sendable {
 
   /// What OpenAI's API has and this server does not, and what changes no answer.
   private static func refuseOthers(_ fields: inout Fields) throws(APIError) {
-    fields.ignore("user", "safety_identifier", "prompt_cache_key", "metadata")
-    try fields.refuse("store", unless: [false], "answers are not kept")
+    fields.ignore("user", "safety_identifier", "prompt_cache_key")
     try fields.refuse("service_tier", unless: ["auto", "default"], "there is one tier")
     try fields.refuse("modalities", unless: [["text"]], "answers are text")
     try fields.refuse("audio", "answers are text")
@@ -103,7 +108,7 @@ struct ChatCompletionReply: AnswerReply {
         "message": .object([
           "role": "assistant", "content": calls.isEmpty || !content.isEmpty ? .string(content) : .null,
           "refusal": .null,
-          "tool_calls": calls.isEmpty ? nil : .array(calls.map { entry($0) }),
+          "tool_calls": calls.isEmpty ? nil : .array(entries(calls, choice: index)),
         ]), "logprobs": logProbabilities(found.tokens), "finish_reason": .string(reason(found.answer, calls)),
       ]
     }
@@ -129,7 +134,7 @@ struct ChatCompletionReply: AnswerReply {
     guard let answer = piece.answer else { return }
     answers.append(answer)
     if !calls.isEmpty {
-      let entries = calls.enumerated().map { entry($1, index: $0) }
+      let entries = entries(calls, choice: piece.choice, areNumbered: true)
       try await events.send(chunk(piece.choice, ["tool_calls": .array(entries)]))
     }
     try await events.send(chunk(piece.choice, [:], reason: reason(answer, calls)))
@@ -146,12 +151,17 @@ struct ChatCompletionReply: AnswerReply {
     calls.isEmpty || answer.finishReason == .length ? answer.finishReason.rawValue : "tool_calls"
   }
 
-  /// - Parameter index: In a stream, which of the calls it is.
-  private func entry(_ call: ToolCallText.Call, index: Int? = nil) -> JSON {
-    .object([
-      "index": index.map { .integer($0) }, "id": .string(Identifier.make("call", separator: "_")), "type": "function",
-      "function": ["name": .string(call.name), "arguments": .string(call.arguments.line)],
-    ])
+  /// Calls under names that follow from the answer's, so that what is streamed and what is kept have the same.
+  ///
+  /// - Parameter areNumbered: In a stream, each says which of the calls it is.
+  private func entries(_ calls: [ToolCallText.Call], choice: Int, areNumbered: Bool = false) -> [JSON] {
+    calls.enumerated().map { index, call in
+      .object([
+        "index": areNumbered ? .integer(index) : nil,
+        "id": .string("call_\(id.dropFirst("chatcmpl-".count))\(choice)x\(index)"), "type": "function",
+        "function": ["name": .string(call.name), "arguments": .string(call.arguments.line)],
+      ])
+    }
   }
 
   private func chunk(_ choice: Int, _ delta: JSON, tokens: [SampledToken] = [], reason: String? = nil) -> JSON {

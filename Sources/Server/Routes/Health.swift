@@ -18,7 +18,7 @@ extension RouteTable {
         (.running, Double(status.running)), (.waiting, Double(status.waiting)),
         (.cacheUse, status.cacheByteLimit > 0 ? Double(status.cacheBytes) / Double(status.cacheByteLimit) : 0),
         (.passes, Double(status.passCount)), (.modelsLoaded, Double(state.room.models.count)),
-        (.ready, state.isDraining ? 0 : 1),
+        (.ready, state.isDraining ? 0 : 1), (.droppedLines, Double(LineQueue.standardError.droppedCount)),
       ])
       return Response(
         status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],

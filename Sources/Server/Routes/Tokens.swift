@@ -12,6 +12,8 @@ extension RouteTable {
       let special = try fields.bool("special") ?? false
       let addsPrefix = try fields.bool("add_special_tokens") ?? false
       let ids: [Int32]
+      // Either may be null where the other is meant.
+      for name in ["messages", "prompt"] where !fields.has(name) { fields.ignore(name) }
       if fields.has("messages") {
         ids = try model.text.prompt(try MessageFields.messages(&fields, state.settings.limits))
       } else {

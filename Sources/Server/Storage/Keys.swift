@@ -1,5 +1,5 @@
 internal import Crypto
-public import Foundation
+internal import Foundation
 internal import GRDB
 
 /// A key as its owner sees it, without its secret.

@@ -1,12 +1,16 @@
 public import Foundation
 internal import GRDB
+internal import Synchronization
 
-/// What a server keeps, in one SQLite file: keys, what they have used, who did what, uploaded files and jobs.
+/// What a server keeps, in one SQLite file: keys, what they have used, who did what, uploaded files, jobs, and conversations
+/// whose owners asked for it.
 ///
 /// The rollback journal, not the write-ahead log: SQLite before 3.51.3 can corrupt the latter when two processes write, and
 /// Linux distributions have such versions. Several processes may use the file at once (a server, `hearth key`).
 public final class Storage: Sendable {
   let queue: DatabaseQueue
+  /// What contents of conversations are encrypted with; nil when they are not.
+  let cipher = Mutex<ContentCipher?>(nil)
   /// Where the file is.
   public let path: String
 
@@ -32,6 +36,7 @@ public final class Storage: Sendable {
             PRAGMA synchronous = FULL;
             PRAGMA trusted_schema = OFF;
             PRAGMA cell_size_check = ON;
+            PRAGMA secure_delete = ON;
             """)
       }
       queue = try DatabaseQueue(path: path, configuration: configuration)
@@ -89,6 +94,23 @@ public final class Storage: Sendable {
             job TEXT NOT NULL, number INTEGER NOT NULL, time INTEGER NOT NULL, level TEXT NOT NULL, message TEXT NOT NULL,
             data TEXT, PRIMARY KEY (job, number)
           ) STRICT;
+          """)
+    }
+    migrator.registerMigration("3 conversations, feedback") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE conversation (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, model TEXT NOT NULL,
+            created INTEGER NOT NULL, key_id TEXT, content BLOB NOT NULL
+          ) STRICT;
+          CREATE INDEX conversation_owner ON conversation (owner);
+          CREATE TABLE feedback (
+            number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+            conversation TEXT NOT NULL REFERENCES conversation (id) ON DELETE CASCADE, choice INTEGER NOT NULL,
+            created INTEGER NOT NULL, key_id TEXT, content BLOB NOT NULL, UNIQUE (conversation, choice)
+          ) STRICT;
+          CREATE INDEX feedback_owner ON feedback (owner);
+          CREATE TABLE encryption (id INTEGER PRIMARY KEY CHECK (id = 1), key_id TEXT NOT NULL, proof BLOB NOT NULL) STRICT;
           """)
     }
     return migrator

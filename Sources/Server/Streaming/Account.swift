@@ -50,7 +50,7 @@ final class Account: Sendable {
   func close() {
     // Of answers that were given up, the pieces that were sent count.
     let (tokens, cached) = state.withLock { (max($0.tokens, $0.pieceCount), $0.cached) }
-    let labels: KeyValuePairs = ["model": model, "key": principal.name]
+    let labels: KeyValuePairs = ["model": model, "key": principal.label]
     server.metrics.add(.promptTokens, Double(promptTokenCount), labels)
     server.metrics.add(.completionTokens, Double(tokens), labels)
     if cached > 0 { server.metrics.add(.cachedTokens, Double(cached), ["model": model]) }

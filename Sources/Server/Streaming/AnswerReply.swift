@@ -25,6 +25,21 @@ protocol AnswerReply: Sendable {
 /// An answer with the tokens whose probabilities were asked for.
 typealias FinishedAnswer = (answer: Answer, tokens: [SampledToken])
 
+/// Answers as far as they have come: `[prompts][answers]`, with the tokens whose probabilities were asked for.
+struct CollectedAnswers: Sendable {
+  private(set) var answers: [[FinishedAnswer]]
+
+  init(prompts: Int, answers count: Int) {
+    answers = [[FinishedAnswer]](
+      repeating: [FinishedAnswer](repeating: (Answer(), []), count: count), count: prompts)
+  }
+
+  mutating func take(_ piece: AnswerPiece, prompt: Int) {
+    answers[prompt][piece.choice].tokens += piece.tokens
+    if let answer = piece.answer { answers[prompt][piece.choice].answer = answer }
+  }
+}
+
 extension AnswerReply {
   var contentType: String { "text/event-stream" }
   mutating func begin(_ events: inout EventWriter) async throws {}
@@ -38,30 +53,37 @@ extension AnswerReply {
 extension Response {
   /// Asks for answers, and hands them on as `reply` puts them.
   ///
+  /// - Parameter keep: Takes the whole document once all answers are there, before the client hears of the end.
   /// - Throws: `EngineRoomError` when there is no place for all of them; once a stream has begun, it says what goes wrong.
   static func answers(
     to calls: [AnswerCall], isStreaming: Bool, _ reply: some AnswerReply, _ state: ServerState,
-    _ context: ServerContext
+    _ context: ServerContext, keep: (@Sendable (JSON) async throws -> Void)? = nil
   ) async throws -> Response {
     let signals = try await AnswerSignals(calls, state, context)
+    var found = CollectedAnswers(prompts: calls.count, answers: calls.first.map { max(1, $0.count) } ?? 0)
     guard isStreaming else {
-      return .json(
-        reply.whole(try await signals.collect(prompts: calls.count, answers: calls.first.map { max(1, $0.count) } ?? 0))
-      )
+      for try await case .piece(let prompt, let piece) in signals { found.take(piece, prompt: prompt) }
+      let whole = reply.whole(found.answers)
+      try await keep?(whole)
+      return .json(whole)
     }
+    let none = found
     return Response(
       status: .ok,
       headers: [.contentType: reply.contentType, .cacheControl: "no-cache", .accelBuffering: "no"],
       body: .init { writer in
-        var (reply, events) = (reply, EventWriter(writer))
+        var (reply, events, found) = (reply, EventWriter(writer), none)
         do {
           try await reply.begin(&events)
           for try await signal in signals {
             switch signal {
-            case .piece(let prompt, let piece): try await reply.append(piece, prompt: prompt, to: &events)
+            case .piece(let prompt, let piece):
+              if keep != nil { found.take(piece, prompt: prompt) }
+              try await reply.append(piece, prompt: prompt, to: &events)
             case .quiet: try await reply.wait(&events)
             }
           }
+          try await keep?(reply.whole(found.answers))
           try await reply.end(&events)
         } catch {
           state.note(error, context)

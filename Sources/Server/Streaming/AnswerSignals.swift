@@ -70,17 +70,4 @@ struct AnswerSignals: AsyncSequence, Sendable {
   }
 
   func makeAsyncIterator() -> AsyncThrowingStream<AnswerSignal, any Error>.AsyncIterator { stream.makeAsyncIterator() }
-
-  /// All answers, when nobody waits for pieces: `[prompts][answers]`, with the tokens whose probabilities were asked for.
-  ///
-  /// - Throws: What ended them early.
-  func collect(prompts: Int, answers: Int) async throws -> [[FinishedAnswer]] {
-    var found = [[FinishedAnswer]](
-      repeating: [FinishedAnswer](repeating: (Answer(), []), count: answers), count: prompts)
-    for try await case .piece(let prompt, let piece) in self {
-      found[prompt][piece.choice].tokens += piece.tokens
-      if let answer = piece.answer { found[prompt][piece.choice].answer = answer }
-    }
-    return found
-  }
 }

@@ -2,7 +2,7 @@ internal import Chat
 internal import Foundation
 internal import Logging
 
-/// Writes one JSON object a line on stderr, for programs that collect logs, or plain lines for people.
+/// Writes one JSON object a line on stderr, for programs that collect logs, or plain lines for people. Never waits for who reads.
 struct JSONLog: LogHandler {
   var metadata: Logger.Metadata = [:]
   var logLevel: Logger.Level = .info
@@ -17,25 +17,32 @@ struct JSONLog: LogHandler {
 
   func log(event: LogEvent) {
     let all = metadata.merging(event.metadata ?? [:]) { $1 }.filter { $0.key != "hb.request.id" }
-    let time = Date().ISO8601Format(.init(includingFractionalSeconds: true))
-    if isJSON {
-      var members: [JSONElement.Member] = [
-        .init(key: "time", value: .string(time)), .init(key: "level", value: .string(event.level.rawValue)),
-        .init(key: "message", value: .string("\(event.message)")), .init(key: "logger", value: .string(label)),
-      ]
-      for (key, value) in all.sorted(by: { $0.key < $1.key }) {
-        members.append(.init(key: key, value: .string("\(value)")))
-      }
-      JSONLog.write(JSON.object(members).line + "\n")
-    } else {
-      let details = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-      JSONLog.write("\(time) \(event.level) \(event.message)\(details)\n")
-    }
+    LineQueue.standardError.put(JSONLog.line(event.level, "\(event.message)", label, all, isJSON: isJSON))
   }
 
-  /// In one call, so that lines of several threads do not mix.
-  private static func write(_ line: String) {
-    let bytes = Array(line.utf8)
-    _ = bytes.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  /// What is written of one event.
+  private static func line(
+    _ level: Logger.Level, _ message: String, _ label: String, _ metadata: Logger.Metadata, isJSON: Bool
+  ) -> String {
+    let time = Date().ISO8601Format(.init(includingFractionalSeconds: true))
+    let metadata = metadata.sorted { $0.key < $1.key }
+    guard isJSON else {
+      return "\(time) \(level) \(message)" + metadata.map { " \($0.key)=\($0.value)" }.joined() + "\n"
+    }
+    var members: [JSONElement.Member] = [
+      .init(key: "time", value: .string(time)), .init(key: "level", value: .string(level.rawValue)),
+      .init(key: "message", value: .string(message)), .init(key: "logger", value: .string(label)),
+    ]
+    for (key, value) in metadata { members.append(.init(key: key, value: .string("\(value)"))) }
+    return JSON.object(members).line + "\n"
+  }
+
+  /// Lets the log say in the same form how many of its lines nobody read.
+  static func reportDropped(isJSON: Bool) {
+    LineQueue.standardError.report { count in
+      line(
+        .warning, "lines of the log are missing here: nobody read them in time", "hearth",
+        ["log.dropped": "\(count)"], isJSON: isJSON)
+    }
   }
 }

@@ -119,6 +119,8 @@ extension Metrics.Name {
   static let passes = Metrics.Name(
     text: "hearth_model_passes_total", help: "Passes of the models.", kind: .counter)
   static let modelsLoaded = Metrics.Name(text: "hearth_models_loaded", help: "Models that can be asked.", kind: .gauge)
+  static let droppedLines = Metrics.Name(
+    text: "hearth_log_lines_dropped_total", help: "Lines of the log that nobody read in time.", kind: .counter)
   static let ready = Metrics.Name(
     text: "hearth_ready", help: "1 while requests are taken on, 0 while the server ends.", kind: .gauge)
 }

@@ -28,6 +28,10 @@ struct Serve: AsyncParsableCommand {
   @Option(help: "The certificate's private key, a PEM file.") var tlsKey: String?
   @Flag(help: "Serve an address that others reach without keys or TLS.") var insecure = false
   @Flag(help: "On loopback, ask for no key even when there are some.") var noKeys = false
+  @OptionGroup(title: "Bearer tokens") var tokens: TokenOptions
+  @Flag(help: "Store conversations whose requests say \"store\": true.") var storeConversations = false
+  @Option(help: "Encrypt what is stored of them with the key in this file (default: $\(StorageKey.variable)).")
+  var encryptionKey: String?
   @Option(help: "A further name that clients may call this host.") var allowHost: [String] = []
   @Option(help: "Web pages of this origin (https://app.example.org) may use the server.") var allowOrigin: [String] = []
   @Option(help: "Answers computed together.") var parallel = EngineRoom.Settings().laneCount
@@ -61,7 +65,17 @@ struct Serve: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let server = try HearthServer(settings, logsJSON: logJson, isQuiet: options.quiet)
+    let server = try HearthServer(try settings(), logsJSON: logJson, isQuiet: options.quiet)
+    do {
+      try await run(server)
+    } catch {
+      // As the command line says it, except that nobody is waited for.
+      HearthServer.sayLast("hearth: \(error)\n")
+      throw SilentFailure()
+    }
+  }
+
+  private func run(_ server: HearthServer) async throws {
     let (json, isQuiet, models) = (json, options.quiet, models)
     try await server.run(models) { listening in
       if json {
@@ -75,8 +89,11 @@ struct Serve: AsyncParsableCommand {
     }
   }
 
-  private var settings: ServerSettings {
+  private func settings() throws -> ServerSettings {
     var settings = ServerSettings()
+    settings.openID = try tokens.settings()
+    settings.storesConversations = storeConversations
+    settings.storageKey = try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment()
     (settings.host, settings.port) = (host, port)
     if tls != nil { settings.encryption = .selfSigned }
     if let tlsCertificate, let tlsKey { settings.encryption = .files(certificate: tlsCertificate, key: tlsKey) }

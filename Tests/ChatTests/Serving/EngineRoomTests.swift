@@ -92,6 +92,54 @@ import Tokenizers
     }
   }
 
+  @Test func loadingHoldsUpNobody() async throws {
+    try await withRoom { room, model, _ in
+      var most = 0
+      for _ in 0..<5 where most < 5 {
+        let folder = try TinyChatFolder.make()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let location = try ModelStore(home: folder).locate(folder.path)
+        let isOver = Flag()
+        let loading = Task {
+          defer { isOver.set() }
+          // Its vocabulary of 49,152 takes far longer to read than a few tokens of this model.
+          return try await room.load(location, as: "other", threads: 1, isChecked: false)
+        }
+        // Were loading in the way, none of these would come to its end before that does, but one that had begun.
+        var answered = 0
+        while !isOver.isSet {
+          var options = endless(1, model)
+          options.maximumTokenCount = 4
+          for try await piece in try room.answer(AnswerCall(model, [40, 41], options)) where piece.answer != nil {
+            #expect(piece.answer?.tokens.count == 4)
+          }
+          #expect(try await room.scores(model, [40, 41, 42], listing: 0).count == 3)
+          if !isOver.isSet { answered += 1 }
+        }
+        most = max(most, answered)
+        _ = try await loading.value
+        await room.unload("other")
+      }
+      #expect(most >= 5)
+    }
+  }
+
+  @Test func anAnswerWithoutALimitEndsWithTheContext() async throws {
+    try await withRoom { room, model, _ in
+      for promptCount in [2, 50, TinyChatFolder.contextLength - 1] {
+        let prompt = (0..<Int32(promptCount)).map { 40 + $0 % 20 }
+        var last: Answer?
+        for try await piece in try room.answer(AnswerCall(model, prompt, endless(1, model))) {
+          last = piece.answer ?? last
+        }
+        let answer = try #require(last)
+        #expect(answer.finishReason == .length)
+        // The last token needs no place: nothing is computed from it.
+        #expect(TinyChatFolder.contextLength...(TinyChatFolder.contextLength + 1) ~= promptCount + answer.tokens.count)
+      }
+    }
+  }
+
   @Test func whoStopsListeningGivesUpTheirPlace() async throws {
     try await withRoom { room, model, _ in
       for seed in 0..<10 {
@@ -170,6 +218,24 @@ import Tokenizers
       let mean = try PromptReader(whole.engine, tokens, for: .mean)
       try mean.advance(by: tokens.count)
       #expect(try await room.embedding(model, tokens) == mean.mean)
+    }
+  }
+
+  @Test func scoresAreThoseOfTheCommandLine() async throws {
+    try await withRoom { room, model, path in
+      let alone = try ChatModel.open(path: path, pool: WorkerPool(threadCount: 1))
+      for count in [2, 33, 100, TinyChatFolder.contextLength] {
+        let ids = (0..<Int32(count)).map { 40 + $0 * 7 % 90 }
+        let served = try await room.scores(model, ids, listing: 3)
+        let score = try Scorer(alone, listed: 3).score(ids)
+        #expect(served.count == count && score.logprobs.count == count)
+        for (found, expected) in zip(served, zip(score.logprobs, score.top ?? [])).dropFirst() {
+          // The same logits to the bit; one sums their exponentials in f64, the other in f32.
+          let value = try #require(expected.0)
+          #expect(abs(Double(try #require(found).chosen.logProbability) - value) < 1e-5)
+          #expect(found?.likeliest.map { Int32($0.id) } == expected.1.map { Int32($0.id) })
+        }
+      }
     }
   }
 
