@@ -3,8 +3,8 @@
     make bench-peers
     python Benchmarks/compare-peers.py --rounds 5 --formats Q4_1,Q8_0
 
-Each round starts a process of either program, one after the other, so that what else the machine does meets both alike;
-who is first alternates. Hearth is measured by `hearth bench` and, from the start of its process to the first token, by
+Each round starts processes of either program, one after the other, so that what else the machine does meets both alike;
+who is first alternates. Starts are the median of five in a row. Hearth is measured by `hearth bench` and, from the start of its process to the first token, by
 `hearth generate`; llama.cpp through its own C interface with its defaults, batches of 512, and no cost of Python: its clock
 for loading starts when the library is there, and what Python holds before is taken off its memory. Files are made from
 the store's smollm2 by `hearth quantize`, and by llama.cpp's own quantiser where Hearth writes no such format. Prints tables
@@ -42,7 +42,7 @@ def memory(field):
 class Peer:
     """llama.cpp with one model, through its C interface."""
 
-    def __init__(self, file, threads, context, sequences):
+    def __init__(self, file, threads):
         import llama_cpp
         import numpy
 
@@ -53,17 +53,25 @@ class Peer:
         llama_cpp.llama_backend_init()
         self.held = memory("VmRSS")
         self.started = time.perf_counter()
+        self.threads, self.context = threads, None
         self.model = llama_cpp.llama_model_load_from_file(
             str(file).encode(), llama_cpp.llama_model_default_params())
-        settings = llama_cpp.llama_context_default_params()
-        settings.n_ctx, settings.n_seq_max = context * sequences, sequences
-        settings.n_batch = settings.n_ubatch = 512
-        settings.n_threads = settings.n_threads_batch = threads
-        self.context = llama_cpp.llama_init_from_model(self.model, settings)
-        if not self.context:
+        if not self.model:
             sys.exit(f"{file}: llama.cpp cannot load it")
         self.vocabulary = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(self.model))
         self.batch = llama_cpp.llama_batch_init(512, 0, 1)
+
+    def open(self, positions, sequences=1):
+        """Makes room for so many positions of each sequence, and for no more: llama.cpp takes the memory at once."""
+        if self.context:
+            self.c.llama_free(self.context)
+        settings = self.c.llama_context_default_params()
+        settings.n_ctx, settings.n_seq_max = (positions + 255) // 256 * 256 * sequences, sequences
+        settings.n_batch = settings.n_ubatch = 512
+        settings.n_threads = settings.n_threads_batch = self.threads
+        self.context = self.c.llama_init_from_model(self.model, settings)
+        if not self.context:
+            sys.exit("llama.cpp cannot make a context")
 
     def decode(self, tokens, positions, sequences, wanted):
         """Runs the tokens; returns the likeliest next token of each place in `wanted`."""
@@ -110,32 +118,31 @@ class Peer:
 
 def run_peer(asked):
     """One round of llama.cpp, in this process; what it found, in the shape of `hearth bench --json`."""
-    contexts = asked["contexts"]
-    most = max(contexts + [asked["prompt"]]) + asked["decode"] + 1
-    most = (most + 255) // 256 * 256
-    sequences = max(asked["sequences"])
-    # Loading and the first token, before anything else is warm.
-    peer = Peer(asked["file"], asked["threads"], most, sequences)
-    peer.prompt(peer.ids(PROMPT))
-    found = {"load_seconds": time.perf_counter() - peer.started, "prompt": 0, "decode": []}
-    peer.clear()
+    peer = Peer(asked["file"], asked["threads"])
+    if asked.get("start"):
+        # Loading and the first token, before anything is warm.
+        peer.open(256)
+        peer.prompt(peer.ids(PROMPT))
+        return print(json.dumps({"load_seconds": time.perf_counter() - peer.started}))
+    peer.open(asked["prompt"] + 1)
     peer.prompt(peer.sample(64))
     peer.clear()
     started = time.perf_counter()
     peer.prompt(peer.sample(asked["prompt"]))
-    found["prompt"] = asked["prompt"] / (time.perf_counter() - started)
-    peer.clear()
-    at = 0
-    for context in contexts:
-        for count in asked["sequences"]:
+    found = {"prompt": asked["prompt"] / (time.perf_counter() - started)}
+    rates = {}
+    for count in asked["sequences"]:
+        peer.open(max(asked["contexts"]) + asked["decode"] + 1, count)
+        at = 0
+        for context in asked["contexts"]:
             if context > at:
                 peer.prompt(peer.sample(context - at), at)
                 at = context
-            seconds = peer.answers(asked["decode"], count, context)
-            found["decode"].append(count * asked["decode"] / seconds)
+            rates[context, count] = count * asked["decode"] / peer.answers(asked["decode"], count, context)
             places = peer.c.llama_get_memory(peer.context)
             for sequence in range(count):
                 peer.c.llama_memory_seq_rm(places, sequence, context, -1)
+    found["decode"] = [rates[context, count] for context in asked["contexts"] for count in asked["sequences"]]
     found["memory"] = memory("VmHWM") - peer.held
     print(json.dumps(found))
 
@@ -147,16 +154,25 @@ def json_of(command):
     return json.loads(result.stdout)
 
 
+STARTS = 5
+
+
 def llama_round(asked):
-    return json_of([sys.executable, __file__, "--peer", json.dumps(asked)])
+    ask = lambda **more: json_of([sys.executable, __file__, "--peer", json.dumps(asked | more)])  # noqa: E731
+    starts = [ask(start=True)["load_seconds"] for _ in range(STARTS)]
+    return {"load_seconds": statistics.median(starts)} | ask()
 
 
-def hearth_round(hearth, asked):
+def hearth_start(hearth, asked):
     started = time.perf_counter()
     subprocess.run(
         [hearth, "generate", asked["file"], PROMPT, "--raw", "--max-tokens", "1", "--threads", str(asked["threads"])],
         stdout=subprocess.DEVNULL, check=True)
-    seconds = time.perf_counter() - started
+    return time.perf_counter() - started
+
+
+def hearth_round(hearth, asked):
+    seconds = statistics.median(hearth_start(hearth, asked) for _ in range(STARTS))
     said = json_of(
         [hearth, "bench", asked["file"], "--json", "--quiet", "--repeat", "1", "--threads", str(asked["threads"]),
          "--prompt-tokens", str(asked["prompt"]), "--decode-tokens", str(asked["decode"]),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dense/dense_internal.h"
+#include "include/bf16.h"
 #include "pieces.h"
 
 // Products of packed matrices of floats. The work is cut into pieces, one panel of one matrix and a chunk of the tokens
@@ -67,7 +68,10 @@ static void pack_panels(void* context, int index, int count) {
       size_t rows = left < HEARTH_DENSE_ROWS ? left : HEARTH_DENSE_ROWS;
       if (rows < HEARTH_DENSE_ROWS) memset(to, 0, panel_bytes);
       const uint8_t* from = p->rows + top * p->row_bytes;
-      if (matrix->element_bytes == 2)
+      if (matrix->type == HEARTH_DENSE_BF16_ROUNDED)
+        // Pairs of neighbours stay together.
+        transpose(to, from, p->row_bytes, rows, matrix->columns / 2, 4);
+      else if (matrix->element_bytes == 2)
         transpose(to, from, p->row_bytes, rows, matrix->columns, 2);
       else
         transpose(to, from, p->row_bytes, rows, matrix->columns, 4);
@@ -76,6 +80,7 @@ static void pack_panels(void* context, int index, int count) {
 
 hearth_dense* hearth_dense_pack(hearth_pool* pool, hearth_dense_type type, const void* elements,
                                 size_t row_bytes, size_t rows, size_t columns) {
+  if (type == HEARTH_DENSE_BF16_ROUNDED && columns % 2 != 0) type = HEARTH_DENSE_BF16;
   hearth_dense* matrix = malloc(sizeof *matrix);
   if (matrix == NULL) return NULL;
   *matrix = (hearth_dense){.rows = rows,
@@ -113,6 +118,8 @@ typedef struct {
   size_t ldx, tokens, panels, chunks;
   float* const* ys;
   const size_t* ldys;
+  const uint16_t* rounded;
+  size_t ldrounded;
   hearth_pieces pieces;
 } job;
 
@@ -120,14 +127,20 @@ static void multiply_piece(const job* j, size_t piece) {
   size_t chunk = piece / j->panels, panel = piece % j->panels, matrix = 0;
   while (panel >= j->matrices[matrix]->panels) panel -= j->matrices[matrix++]->panels;
   size_t first = j->tokens * chunk / j->chunks, last = j->tokens * (chunk + 1) / j->chunks;
-  hearth_dense_panel_product(&(hearth_dense_product){.matrix = j->matrices[matrix],
-                                                     .panel = panel,
-                                                     .first = first,
-                                                     .tokens = last - first,
-                                                     .x = j->x,
-                                                     .ldx = j->ldx,
-                                                     .y = j->ys[matrix],
-                                                     .ldy = j->ldys[matrix]});
+  const hearth_dense_product product = {.matrix = j->matrices[matrix],
+                                        .panel = panel,
+                                        .first = first,
+                                        .tokens = last - first,
+                                        .x = j->x,
+                                        .ldx = j->ldx,
+                                        .rounded = j->rounded,
+                                        .ldrounded = j->ldrounded,
+                                        .y = j->ys[matrix],
+                                        .ldy = j->ldys[matrix]};
+  if (product.matrix->type == HEARTH_DENSE_BF16_ROUNDED)
+    hearth_dense_rounded_panel_product(&product);
+  else
+    hearth_dense_panel_product(&product);
 }
 
 static void multiply_pieces(void* context, int index, int count) {
@@ -138,9 +151,19 @@ static void multiply_pieces(void* context, int index, int count) {
     for (size_t piece = first; piece < last; piece++) multiply_piece(j, piece);
 }
 
+static bool wants_rounded(size_t count, const hearth_dense* const* matrices) {
+  for (size_t i = 0; i < count; i++)
+    if (matrices[i]->type == HEARTH_DENSE_BF16_ROUNDED) return true;
+  return false;
+}
+
+size_t hearth_dense_rounded_count(size_t count, const hearth_dense* const* matrices, size_t tokens) {
+  return wants_rounded(count, matrices) ? tokens * hearth_bf16_stride(matrices[0]->columns) : 0;
+}
+
 void hearth_dense_matmul(hearth_pool* pool, size_t count, const hearth_dense* const* matrices,
                          const float* x, size_t ldx, size_t tokens, float* const* ys,
-                         const size_t* ldys) {
+                         const size_t* ldys, uint16_t* rounded) {
   job j = {.matrices = matrices,
            .x = x,
            .ldx = ldx,
@@ -150,6 +173,11 @@ void hearth_dense_matmul(hearth_pool* pool, size_t count, const hearth_dense* co
            .ldys = ldys};
   for (size_t i = 0; i < count; i++) j.panels += matrices[i]->panels;
   if (j.panels == 0 || tokens == 0) return;
+  if (wants_rounded(count, matrices)) {
+    j.rounded = rounded;
+    j.ldrounded = hearth_bf16_stride(matrices[0]->columns);
+    hearth_bf16_round(pool, rounded, j.ldrounded, x, ldx, tokens, matrices[0]->columns);
+  }
   hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
   hearth_pool_share(pool, multiply_pieces, &j);
 }

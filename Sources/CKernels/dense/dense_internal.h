@@ -16,7 +16,8 @@ struct hearth_dense {
   size_t rows, columns, panels;
   hearth_dense_type type;
   size_t element_bytes;
-  uint8_t* data;  ///< [panels, columns, 32], 64-byte aligned; rows beyond the last are zero
+  /// [panels, columns, 32], of HEARTH_DENSE_BF16_ROUNDED [panels, columns / 2, 32, 2]; 64-byte aligned; rows beyond the last are zero
+  uint8_t* data;
   hearth_weights memory;  ///< where `data` lies
 };
 
@@ -26,10 +27,14 @@ typedef struct {
   size_t panel, first, tokens;
   const float* x;
   size_t ldx;
+  const uint16_t* rounded;  ///< of x, for HEARTH_DENSE_BF16_ROUNDED
+  size_t ldrounded;
   float* y;
   size_t ldy;
 } hearth_dense_product;
 
 void hearth_dense_panel_product(const hearth_dense_product* product);
+/// The same of HEARTH_DENSE_BF16_ROUNDED.
+void hearth_dense_rounded_panel_product(const hearth_dense_product* product);
 
 #endif

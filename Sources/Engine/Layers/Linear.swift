@@ -90,8 +90,12 @@ extension Pass {
   private func denseProducts(_ linears: [Linear], _ x: Tensor, _ ys: [Tensor]) {
     let matrices = unsafe linears.map { unsafe $0.weight.dense }
     let outputs = unsafe ys.map { unsafe Optional($0.data) }
+    let count = unsafe hearth_dense_rounded_count(linears.count, matrices, x.rows)
+    let room = unsafe count > 0 ? workspace.take((count + 1) / 2) : nil
+    defer { if let room = unsafe room { unsafe workspace.give(room) } }
     unsafe hearth_dense_matmul(
-      pool.pointer, linears.count, matrices, x.data, x.columns, x.rows, outputs, ys.map(\.columns))
+      pool.pointer, linears.count, matrices, x.data, x.columns, x.rows, outputs, ys.map(\.columns),
+      UnsafeMutableRawPointer(room)?.assumingMemoryBound(to: UInt16.self))
   }
 
   private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {

@@ -9,10 +9,11 @@ public struct ParameterName: Sendable, Hashable {
   public let huggingFace: String
 }
 
-/// How finely an integer product reads its activations.
+/// How finely a product reads its activations when serving.
 ///
 /// Weights are read exactly as the file has them, so rounding activations is the only error of serving beside that of f32 sums. Eight
-/// bits, as everybody uses, cost one integer dot product; sixteen cost two and leave an error too small to measure.
+/// bits, as everybody uses, cost one integer dot product; sixteen cost two and leave an error too small to measure. Where weights are
+/// numbers in bf16, whose significands have eight bits as well, `bits8` is bf16 and `bits16` is f32, at twice the cost.
 enum ActivationPrecision {
   case bits8, bits16
 
@@ -204,7 +205,9 @@ public final class Parameter {
   }
 
   private func packFloats(_ stored: StoredTensor, _ pool: WorkerPool) {
-    let types: [UInt32: hearth_dense_type] = [0: HEARTH_DENSE_F32, 1: HEARTH_DENSE_F16, 30: HEARTH_DENSE_BF16]
+    let types: [UInt32: hearth_dense_type] = [
+      0: HEARTH_DENSE_F32, 1: HEARTH_DENSE_F16, 30: activations == .bits8 ? HEARTH_DENSE_BF16_ROUNDED : HEARTH_DENSE_BF16,
+    ]
     guard let type = types[stored.formatNumber] else { return }
     unsafe dense = stored.withBytes { bytes in
       unsafe hearth_dense_pack(

@@ -74,7 +74,7 @@ static void multiply_dense(result* out, hearth_pool* pool, const void* example) 
     const size_t width = d->rows + 3, tokens = counts[i];
     float* y = keep(tokens * width * sizeof *y);
     for (size_t j = 0; j < tokens * width; j++) y[j] = -7;
-    hearth_dense_matmul(pool, 1, (const hearth_dense* const*)&matrix, x, d->columns, tokens, &y, &width);
+    hearth_dense_matmul(pool, 1, (const hearth_dense* const*)&matrix, x, d->columns, tokens, &y, &width, NULL);
     for (size_t t = 0; t < tokens; t++)
       expect(same_bits(y + t * width, expected + t * d->rows, d->rows) && y[t * width + d->rows] == -7,
              "dense %s, %zu x %zu, %zu tokens, on %s", format->name, d->rows, d->columns, tokens,
