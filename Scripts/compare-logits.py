@@ -30,7 +30,7 @@ def hearth_distributions(arguments, file, documents, precision, folder):
     target = pathlib.Path(folder) / f"{precision}.f32"
     answers = smollm2.lines(
         [arguments.hearth, "score", file, "--lines", "--precision", precision, "--distributions",
-         str(target), "--threads", str(arguments.threads)],
+         str(target), "--threads", str(arguments.threads), "--kv-type", arguments.kv_type],
         [{"ids": ids} for ids in documents])
     places = sum(len(ids) - 1 for ids in documents)
     values = np.memmap(target, dtype="<f4", mode="r").reshape(places, -1)
@@ -138,6 +138,7 @@ def table(errors):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--skip-llama", action="store_true", help="without llama.cpp, only the first question counts")
+    parser.add_argument("--kv-type", default="f16", choices=["f16", "q8"], help="what Hearth serves keys and values from")
     parser.add_argument("--formats", help="formats to make of the model and compare, separated by commas")
     parser.add_argument("--most", type=int, help="stop after so many positions; the bar wants 5,000")
     arguments = smollm2.arguments(parser)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20, CHUNK = 32 << 20, ALIGNMENT = 64 };
+enum { HUGE_PAGE = 2 << 20, PAGE = 64 << 10, CHUNK = 32 << 20, ALIGNMENT = 64 };
 
 struct hearth_weight_chunk {
   uint8_t* data;
@@ -72,7 +72,8 @@ hearth_weights hearth_weights_take(size_t bytes) {
   if (bytes <= CHUNK / 4) {
     part = take_small(bytes);
   } else {
-    hearth_weight_chunk* own = chunk_create(rounded(bytes, HUGE_PAGE));
+    // The end that fills no huge page lies in small ones, up to the largest that any system uses.
+    hearth_weight_chunk* own = chunk_create(rounded(bytes, PAGE));
     if (own != NULL) part = take_from(own, bytes);
   }
   pthread_mutex_unlock(&mutex);

@@ -6,7 +6,7 @@ struct ByteStringTable: Sendable {
   /// Every string, one after another.
   private(set) var bytes: [UInt8] = []
   /// Where each string begins, `[count + 1]`.
-  private var offsets: [Int] = [0]
+  private var offsets: [UInt32] = [0]
   /// The number of the string that hashed here, or −1; a power of two.
   private var slots: [Int32]
   /// The longest string that can be looked up, in bytes.
@@ -31,7 +31,8 @@ struct ByteStringTable: Sendable {
   mutating func append(_ string: [UInt8], isIndexed: Bool) -> Int32? {
     let start = bytes.count
     bytes.append(contentsOf: string)
-    offsets.append(bytes.count)
+    // A vocabulary of four gigabytes would not have been read.
+    offsets.append(UInt32(bytes.count))
     guard isIndexed else { return nil }
     precondition(count * 2 <= slots.count, "more strings than the table has room for")
     longest = max(longest, bytes.count - start)
@@ -46,7 +47,7 @@ struct ByteStringTable: Sendable {
 
   /// Where string `number` lies in `bytes`.
   @inline(__always)
-  func range(of number: Int) -> Range<Int> { offsets[number]..<offsets[number + 1] }
+  func range(of number: Int) -> Range<Int> { Int(offsets[number])..<Int(offsets[number + 1]) }
 
   /// String `number`.
   func string(_ number: Int) -> ArraySlice<UInt8> { bytes[range(of: number)] }

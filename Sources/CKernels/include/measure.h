@@ -14,4 +14,7 @@ double hearth_read_bandwidth(hearth_pool* pool, size_t bytes, int rounds);
 /// exact as long as their factors fit f16 with the format's own offset, which they do but for numbers beyond its range.
 size_t hearth_packed_bytes(const hearth_format* format, size_t rows, size_t columns);
 
+/// Gives memory that was freed, but kept for later, back to the system; nothing where the C library cannot.
+void hearth_give_back_freed_memory(void);
+
 #endif

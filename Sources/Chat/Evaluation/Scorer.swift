@@ -67,10 +67,8 @@ public struct Scorer {
     while scored < ids.count {
       let end = min(start + window, ids.count)
       let rows = Array(scored - 1 - start..<end - 1 - start)
-      // Through the cache, so that these are the numbers that a server samples from, and tells to those who let it score.
-      model.engine.logProbabilities(
-        of: Array(ids[start..<end - 1]), rows: rows, adapter: model.adapter, throughCache: true
-      ) { position, values in
+      model.engine.logProbabilities(of: Array(ids[start..<end - 1]), rows: rows, adapter: model.adapter) {
+        position, values in
         logProbabilities.append(Double(values[Int(ids[start + position + 1])]))
         if listed > 0 { top.append(Scorer.likeliest(values, listed)) }
         if failure == nil { do { try visit(values.span) } catch { failure = error } }

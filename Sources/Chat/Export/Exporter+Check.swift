@@ -41,8 +41,10 @@ extension Exporter {
   /// - Parameters:
   ///   - draft: Where it was written to.
   ///   - place: Where it is to go.
+  ///   - advice: What to do if it is refused.
   func check(
-    _ draft: String, for place: String, _ before: Before, _ request: ExportCheck.Request
+    _ draft: String, for place: String, _ before: Before, _ request: ExportCheck.Request,
+    advice: @autoclosure () -> String
   ) throws -> ExportCheck {
     let model = try LanguageModel(Checkpoint.open(draft), precision: request.precision, pool: pool)
     let examiner = before.examiner
@@ -56,8 +58,7 @@ extension Exporter {
           format:
             "%@: was not written: of the %.3f nats per token that were learned it would have lost %.3f (held-out loss: base %.3f, "
             + "tuned %.3f, this %.3f; %.3f is allowed). ", place, check.learned ?? 0, check.lost, check.base_loss ?? 0,
-          check.tuned_loss, check.written.loss, check.allowed_loss ?? 0)
-          + "Use a finer --type (Q8_0, F16), or write it all the same with --allow-loss")
+          check.tuned_loss, check.written.loss, check.allowed_loss ?? 0) + advice())
     }
     return check
   }

@@ -91,7 +91,10 @@ public struct Exporter {
     let before = format.isMerged ? try request.map { try measure(source, $0) } : nil
     var check: ExportCheck?
     func examine(_ draft: String) throws {
-      if let before, let request { check = try self.check(draft, for: output, before, request) }
+      guard let before, let request else { return }
+      check = try self.check(
+        draft, for: output, before, request,
+        advice: ExportAdvice.text(source.name, type, adapter: source.adapter?.settings))
     }
     var summary: MergedModel.Summary?
     var adapterType = "F32"

@@ -39,7 +39,7 @@ public final class FineTuning {
   ///   - basePath: Where it lies.
   ///   - output: The run folder.
   ///   - resume: Whether to go on with the run in `output`; a run that has no checkpoint yet begins anew.
-  ///   - logFolder: For TensorBoard; the run folder when nil.
+  ///   - logFolder: For TensorBoard; when nil, where the run has had it so far, which is its own folder to begin with.
   ///   - group: Whose first member this process is; the others run a `FineTuningMember`.
   /// - Throws: `RunError`, `DatasetError`, `AdapterError`, `CheckpointError`, and what the group throws.
   public init(
@@ -54,7 +54,6 @@ public final class FineTuning {
     let base = base.rendering(on: recipe.renderingDate)
     self.base = base
     self.basePath = basePath
-    self.logFolder = logFolder
     folder = RunFolder(output)
     baseWeights = try base.weightsFingerprint()
     if resume {
@@ -71,6 +70,8 @@ public final class FineTuning {
     if !resume { try folder.create() }
     lock = try folder.lock()
     folder.removeDrafts()
+    if logFolder != nil || !resume { try folder.remember(logFolder: logFolder) }
+    self.logFolder = folder.logFolder
     isLater = resume
     let checkpoint = resume ? try folder.newest() : nil
     resumes = checkpoint != nil

@@ -65,6 +65,8 @@ extension FineTuning {
     for file in recipe.replay { try Places.requireReadable(file, "--replay") }
     try Places.requireWritableFolder(output, "--output")
     if !resume { try RunFolder(output).requireFree() }
-    if let logFolder { try Places.requireWritableFolder(logFolder, "--logdir") }
+    if let logFolder = logFolder ?? (resume ? RunFolder(output).logFolder : nil) {
+      try Places.requireWritableFolder(logFolder, "--logdir")
+    }
   }
 }

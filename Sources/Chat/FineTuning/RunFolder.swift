@@ -3,7 +3,7 @@ internal import Foundation
 
 /// The folder of a fine-tuning run.
 ///
-///     recipe.yaml  model.json  metrics.jsonl  events.out.tfevents.…  report.html
+///     recipe.yaml  model.json  metrics.jsonl  events.out.tfevents.…  report.html  logdir
 ///     checkpoints/step-N/   best → checkpoints/step-N   latest → checkpoints/step-N
 ///
 /// A checkpoint is built under a hidden name, its manifest with the hashes of all files is written last, and the whole is then renamed: a
@@ -45,6 +45,7 @@ struct RunFolder: Sendable {
   static let metricsName = "metrics.jsonl"
   static let reportName = "report.html"
   static let probeName = "probe.json"
+  private static let logFolderName = "logdir"
   private static let manifestName = "manifest.json"
   private static let progressName = "trainer.json"
   static let momentsName = "optimizer.safetensors"
@@ -67,7 +68,7 @@ struct RunFolder: Sendable {
   func requireFree() throws {
     let manager = FileManager.default
     // A run that was killed before it wrote its recipe has left nothing that counts.
-    let leftovers: Set = [".lock", "checkpoints"]
+    let leftovers: Set = [".lock", "checkpoints", RunFolder.logFolderName]
     if let contents = try? manager.contentsOfDirectory(atPath: path),
       !leftovers.isSuperset(of: contents.filter { !RunFolder.isDraft($0) }) || !steps.isEmpty
     {
@@ -111,6 +112,27 @@ struct RunFolder: Sendable {
     let path = file(".lock")
     guard FileManager.default.fileExists(atPath: path) else { return false }
     return (try? FileLock(URL(filePath: path)) { () throws(StoreError) in throw StoreError("held") }) == nil
+  }
+
+  // MARK: Where TensorBoard's files lie
+
+  /// The folder for TensorBoard that the run was given, when that is not the run folder: absolute, as later processes may work elsewhere.
+  var logFolder: String? {
+    guard let data = FileManager.default.contents(atPath: file(RunFolder.logFolderName)) else { return nil }
+    let path = String(decoding: data, as: UTF8.self).trimmingCharacters(in: .newlines)
+    return path.isEmpty ? nil : path
+  }
+
+  /// Remembers the folder for TensorBoard, for processes that go on with the run.
+  ///
+  /// - Parameter logFolder: nil for a run whose files lie in its own folder.
+  func remember(logFolder: String?) throws {
+    guard let logFolder else {
+      unlink(file(RunFolder.logFolderName))
+      return
+    }
+    try AtomicFile.write(
+      URL(filePath: logFolder).standardizedFileURL.path + "\n", to: file(RunFolder.logFolderName))
   }
 
   // MARK: Writing

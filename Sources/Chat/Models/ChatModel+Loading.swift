@@ -16,6 +16,7 @@ extension ChatModel {
     room: Room = Room()
   ) throws -> ChatModel {
     let name = name ?? path
+    defer { FreedMemory.giveBack() }
     if let run = try TunedModel(ifRunFolder: path) {
       return try run.open(name: name, precision: precision, pool: pool, room: room)
     }
@@ -60,6 +61,7 @@ extension ChatModel {
       engine.prepare()
     }
     let (tokenizer, template) = try pending.value()
+    if room != nil { checkpoint.letGo() }
     guard tokenizer.vocabularyCount <= engine.vocabularyCount else {
       throw ChatModelError.vocabulary(
         model: name, tokens: tokenizer.vocabularyCount, rows: engine.vocabularyCount)

@@ -102,10 +102,14 @@ extension ModelStore {
   /// Registers a file or folder where it lies; nothing is copied.
   private func pullPath(_ path: String, name: String?) throws(StoreError) -> ModelManifest {
     guard FileManager.default.fileExists(atPath: path) else {
-      let known = ModelCatalog.wheels.keys.sorted().joined(separator: ", ")
+      let known = ModelCatalog.wheels.keys.sorted()
+      let meant = NearestName.of(path, among: known).map { ". Did you mean \($0)?" }
+      // What looks like a repository of the Hub lacks its prefix.
+      let hub = path.wholeMatch(of: /[\w.-]+\/[\w.-]+/).map { _ in ". For the Hugging Face Hub write hf:\(path)" }
       throw StoreError(
-        "\(path): is neither a model that can be fetched by name (\(known)), nor hf:organisation/repository, nor an "
-          + "https:// address, nor a file or folder on this machine")
+        "\(path): is neither a model that can be fetched by name (\(known.joined(separator: ", "))), nor "
+          + "hf:organisation/repository, nor an https:// address, nor a file or folder on this machine\(meant ?? hub ?? "")"
+      )
     }
     let url = URL(filePath: path).standardizedFileURL
     let run: TunedModel?

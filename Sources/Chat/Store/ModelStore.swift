@@ -55,6 +55,11 @@ public struct ModelStore: Sendable {
 
   private func advice(_ model: String) -> String {
     if model == ModelCatalog.defaultName { return "Fetch it with: hearth pull \(model)" }
+    let names = names
+    if let meant = NearestName.of(model, among: names) { return "Did you mean \(meant)?" }
+    if let meant = NearestName.of(model, among: ModelCatalog.wheels.keys.sorted()) {
+      return "Did you mean \(meant)? Fetch it with: hearth pull \(meant)"
+    }
     return names.isEmpty
       ? "The store is empty; hearth pull fetches the default model, \(ModelCatalog.defaultName)"
       : "The store has \(names.joined(separator: ", "))"

@@ -9,10 +9,12 @@ struct ByteReader: ~Escapable {
 
   private let bytes: Span<UInt8>
 
+  /// A reader of `bytes` from `offset` on.
   @_lifetime(copy bytes)
-  init(_ bytes: Span<UInt8>, file: String) {
+  init(_ bytes: Span<UInt8>, file: String, offset: Int = 0) {
     self.bytes = bytes
     self.file = file
+    self.offset = min(offset, bytes.count)
   }
 
   /// Bytes not yet read.
@@ -35,17 +37,35 @@ struct ByteReader: ~Escapable {
   /// The next string: its length in eight bytes, then that many bytes of UTF-8.
   mutating func readString(what: String) throws(CheckpointError) -> String {
     let length: UInt64 = try read(what: "the length of \(what)")
-    guard length <= UInt64(remaining) else {
-      throw truncated(what: what, needed: length)
-    }
-    let end = offset + Int(length)
+    let end = try end(ofString: length, what: what)
     defer { offset = end }
+    return String(copying: try validated(offset..<end, what: what))
+  }
+
+  /// Checks the next string and goes past it.
+  mutating func skipString(what: String) throws(CheckpointError) {
+    let length: UInt64 = try read(what: "the length of \(what)")
+    let end = try end(ofString: length, what: what)
+    _ = try validated(offset..<end, what: what)
+    offset = end
+  }
+
+  /// Reads again from an offset that was reached before.
+  mutating func goBack(to offset: Int) { self.offset = min(offset, self.offset) }
+
+  private func end(ofString length: UInt64, what: String) throws(CheckpointError) -> Int {
+    guard length <= UInt64(remaining) else { throw truncated(what: what, needed: length) }
+    return offset + Int(length)
+  }
+
+  @_lifetime(copy self)
+  private func validated(_ range: Range<Int>, what: String) throws(CheckpointError) -> UTF8Span {
     do {
-      return String(copying: try UTF8Span(validating: bytes.extracting(offset..<end)))
+      return try UTF8Span(validating: bytes.extracting(range))
     } catch {
       throw malformed(
         "is damaged: \(what) is not valid UTF-8",
-        found: "\(error.kind) at byte \(offset + error.byteOffsets.lowerBound)")
+        found: "\(error.kind) at byte \(range.lowerBound + error.byteOffsets.lowerBound)")
     }
   }
 

@@ -48,6 +48,15 @@ public final class Checkpoint: Sendable {
     return text
   }
 
+  /// Tells the system that the files' bytes are not needed for now, as after the weights were packed; reading them again reads
+  /// the files again.
+  public func letGo() {
+    switch source {
+    case .gguf(let file): file.letGo()
+    case .huggingFace(let folder): folder.letGo()
+    }
+  }
+
   // MARK: Tensors
 
   /// The names of all tensors, in the order of the file; shards one after another.

@@ -56,6 +56,9 @@ public final class GGUFFile: Sendable {
     indices = header.indices
   }
 
+  /// Tells the system that the file's bytes are not needed for now; reading them again reads the file again.
+  func letGo() { mapping.letGo() }
+
   /// The directory entry of the tensor called `name`.
   public func entry(_ name: String) -> Tensor? { indices[name].map { tensors[$0] } }
 

@@ -16,17 +16,13 @@ struct GGUFHeader {
 
   /// Reads the header of a mapped file.
   init(of mapping: SharedMapping) throws(CheckpointError) {
-    try self.init(parsing: mapping.bytes, file: mapping.file.path)
-  }
-
-  /// Reads the header at the start of `bytes`, the whole file.
-  init(parsing bytes: Span<UInt8>, file: String) throws(CheckpointError) {
+    let (bytes, file) = (mapping.bytes, mapping.file.path)
     var reader = ByteReader(bytes, file: file)
     version = try GGUFHeader.readVersion(&reader)
     // A directory entry takes at least 24 bytes (empty name, no dimensions), a key and value 13.
     let tensorCount = try reader.readCount(what: "tensors", minimumByteCount: 24)
     let keyCount = try reader.readCount(what: "metadata keys", minimumByteCount: 13)
-    for index in 0..<keyCount { try readMetadata(&reader, index: index) }
+    for index in 0..<keyCount { try readMetadata(&reader, index: index, of: mapping) }
     alignment = try checkedAlignment(file: file)
     var entries: [Entry] = []
     for index in 0..<tensorCount { entries.append(try readEntry(&reader, index: index)) }
@@ -77,7 +73,7 @@ struct GGUFHeader {
   // MARK: Metadata
 
   private mutating func readMetadata(
-    _ reader: inout ByteReader, index: Int
+    _ reader: inout ByteReader, index: Int, of mapping: SharedMapping
   ) throws(CheckpointError) {
     reader.place = nil
     let key = try reader.readString(what: "the name of metadata key \(index)")
@@ -87,8 +83,30 @@ struct GGUFHeader {
     reader.place = .key(key)
     guard metadata[key] == nil else { throw reader.malformed("appears twice") }
     let type = try GGUFHeader.readType(&reader)
-    metadata[key] = try GGUFHeader.readValue(&reader, type: type)
+    if type == .array, let strings = try GGUFHeader.checkManyStrings(&reader, of: mapping) {
+      metadata.leaveInFile(strings, key: key)
+    } else {
+      metadata[key] = try GGUFHeader.readValue(&reader, type: type)
+    }
     reader.place = nil
+  }
+
+  /// Checks the strings of an array that has many of them and goes past it; nil, and back where it began, for any other array.
+  private static func checkManyStrings(
+    _ reader: inout ByteReader, of mapping: SharedMapping
+  ) throws(CheckpointError) -> StoredStrings? {
+    let start = reader.offset
+    if try readType(&reader) == .string {
+      let count = try reader.readCount(
+        what: "array elements", minimumByteCount: MetadataType.string.minimumByteCount)
+      if count >= StoredStrings.leastCount {
+        let strings = StoredStrings(owner: mapping, offset: reader.offset, count: count)
+        for _ in 0..<count { try reader.skipString(what: "an array element") }
+        return strings
+      }
+    }
+    reader.goBack(to: start)
+    return nil
   }
 
   private static func readType(_ reader: inout ByteReader) throws(CheckpointError) -> MetadataType {

@@ -50,6 +50,9 @@ public final class HuggingFaceFolder: Sendable {
     HuggingFaceFolder.value(key, in: generationConfig)
   }
 
+  /// Tells the system that the weight files' bytes are not needed for now; reading them again reads the files again.
+  func letGo() { shards.forEach { $0.letGo() } }
+
   private static func value(_ key: String, in root: JSONObject) -> JSONValue? {
     var value = JSONValue.object(root)
     for name in key.split(separator: ".") {

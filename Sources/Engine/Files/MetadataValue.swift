@@ -173,32 +173,47 @@ public enum MetadataType: UInt32, Sendable {
 public struct Metadata: Sendable, Equatable {
   /// The keys, in order.
   public private(set) var keys: [String] = []
-  private var values: [String: MetadataValue] = [:]
+  private var values: [String: Entry] = [:]
+
+  /// A value, or where it lies.
+  private enum Entry {
+    case value(MetadataValue)
+    case inFile(StoredStrings)
+
+    var value: MetadataValue {
+      switch self {
+      case .value(let value): value
+      case .inFile(let strings): .array(.string(strings.read()))
+      }
+    }
+  }
 
   /// No metadata.
   public init() {}
 
   /// The value of `key`. Setting a new key puts it last; setting nil removes it.
   public subscript(key: String) -> MetadataValue? {
-    get { values[key] }
-    set {
-      if values.updateValueOrRemove(newValue, forKey: key) == nil {
-        if newValue != nil { keys.append(key) }
-      } else if newValue == nil {
-        keys.removeAll { $0 == key }
-      }
-    }
+    get { values[key]?.value }
+    set { set(newValue.map(Entry.value), key) }
   }
 
   /// Keys with their values, in order.
   public var entries: [(key: String, value: MetadataValue)] {
-    keys.compactMap { key in values[key].map { (key, $0) } }
+    keys.compactMap { key in self[key].map { (key, $0) } }
   }
-}
 
-extension Dictionary {
-  /// Sets or removes, and returns what was there.
-  fileprivate mutating func updateValueOrRemove(_ value: Value?, forKey key: Key) -> Value? {
-    if let value { updateValue(value, forKey: key) } else { removeValue(forKey: key) }
+  public static func == (left: Metadata, right: Metadata) -> Bool {
+    left.keys == right.keys && left.keys.allSatisfy { left[$0] == right[$0] }
+  }
+
+  /// Sets `key` to strings that are read from the file each time someone asks.
+  mutating func leaveInFile(_ strings: StoredStrings, key: String) { set(.inFile(strings), key) }
+
+  private mutating func set(_ entry: Entry?, _ key: String) {
+    guard let entry else {
+      if values.removeValue(forKey: key) != nil { keys.removeAll { $0 == key } }
+      return
+    }
+    if values.updateValue(entry, forKey: key) == nil { keys.append(key) }
   }
 }

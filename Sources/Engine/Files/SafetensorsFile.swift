@@ -93,6 +93,9 @@ public final class SafetensorsFile: Sendable {
     indices = header.indices
   }
 
+  /// Tells the system that the file's bytes are not needed for now; reading them again reads the file again.
+  func letGo() { mapping.letGo() }
+
   /// The entry of the tensor called `name`.
   public func entry(_ name: String) -> Tensor? { indices[name].map { tensors[$0] } }
 

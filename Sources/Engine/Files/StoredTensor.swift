@@ -64,17 +64,7 @@ public struct StoredTensor: Sendable {
   }
 
   /// Tells the system that the bytes are not needed for now; reading them again reads the file again.
-  func letGo() {
-    unsafe withBytes { bytes in
-      guard let base = unsafe bytes.baseAddress else { return }
-      let page = Int(sysconf(Int32(_SC_PAGESIZE)))
-      // Whole pages inside the tensor: its neighbours may share the first and the last.
-      let start = unsafe (Int(bitPattern: base) + page - 1) / page * page
-      let end = unsafe (Int(bitPattern: base) + bytes.count) / page * page
-      guard end > start, let address = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
-      unsafe madvise(address, end - start, MADV_DONTNEED)
-    }
-  }
+  func letGo() { owner.file.letGo(offset..<offset + byteCount) }
 
   /// Calls `body` with the stored bytes, keeping the file mapped until it returns.
   public func withBytes<Result, Failure: Error>(

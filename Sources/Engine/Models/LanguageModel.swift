@@ -96,22 +96,15 @@ public final class LanguageModel {
     TokenSequence(cache: KVCache(pages), adapter: adapter, revision: revision)
   }
 
-  /// Continues sequences by some tokens each; their caches grow.
-  ///
-  /// - Parameter inputs: For each sequence its new tokens, at least one, and whether the logits after the last of them are wanted.
-  /// - Returns: Logits, `[vocabulary]` for each sequence that wanted them, in order.
-  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], wantsLogits: Bool)]) -> [[Float]] {
-    step(inputs.map { ($0.sequence, $0.tokens, $0.wantsLogits ? 1 : 0) })
-  }
-
   /// Continues sequences by some tokens each; their caches grow. Where the pages are of a limited pool, they are reserved before.
   ///
   /// - Parameter inputs: For each sequence its new tokens, at least one, and after how many of them, the last ones, logits are wanted.
-  /// - Returns: Logits, `[vocabulary]` for each place where they were wanted, in order.
-  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], logitCount: Int)]) -> [[Float]] {
+  /// - Returns: Logits, `[places where they were wanted, vocabulary]`, the places in order; nil when there are none.
+  func step(_ inputs: [(sequence: TokenSequence, tokens: [Int32], logitCount: Int)]) -> Tensor? {
     let pass = Pass(
       continuing: inputs.map { ($0.sequence, $0.tokens.count) }, pool: pool, workspace: workspace,
       precision: precision)
+    defer { workspace.endStep() }
     pass.prepareCaches()
     let hidden = architecture.hiddenStates(inputs.flatMap(\.tokens), pass)
     pass.advanceCaches()
@@ -121,9 +114,7 @@ public final class LanguageModel {
       row += input.tokens.count
       wanted += row - input.logitCount..<row
     }
-    guard !wanted.isEmpty else { return [] }
-    let logits = headLogits(pass, pass.select(wanted, of: hidden))
-    return (0..<logits.rows).map(logits.row)
+    return wanted.isEmpty ? nil : headLogits(pass, pass.select(wanted, of: hidden))
   }
 
   private func headLogits(_ pass: Pass, _ hidden: Tensor) -> Tensor {
@@ -132,39 +123,45 @@ public final class LanguageModel {
       .apply(architecture.head, hidden)
   }
 
-  /// Log-probabilities of every next token, for whole sequences at once: `visit` receives them a chunk of rows at a time.
+  /// Log-probabilities of every next token of a sequence, as answers are computed: through the cache of keys and values, in the type
+  /// that it has. `visit` receives them one position after the other.
   ///
   /// - Parameters:
   ///   - tokens: Of one sequence, at most `contextLength`.
-  ///   - rows: After which positions the next token is wanted; all when nil.
-  ///   - throughCache: Whether keys and values go through the cache and are rounded to what it holds, as when the model answers.
+  ///   - rows: After which positions the next token is wanted, ascending; all when nil.
   ///   - visit: Receives the position and its log-probabilities, `[vocabulary]`.
   public func logProbabilities(
-    of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil, throughCache: Bool = false,
+    of tokens: [Int32], rows: [Int]? = nil, adapter: Adapter? = nil,
     _ visit: (_ position: Int, _ logProbabilities: UnsafeBufferPointer<Float>) -> Void
   ) {
-    let pass: Pass
-    let sequence = throughCache ? sequence(adapter: adapter) : nil
-    if let sequence {
-      pass = Pass(
-        continuing: [(sequence: sequence, count: tokens.count)], pool: pool, workspace: workspace, precision: precision)
-      pass.prepareCaches()
-    } else {
-      pass = Pass(
-        packed: [0, Int32(tokens.count)], adapter: adapter, pool: pool, workspace: workspace, precision: precision)
-    }
-    let hidden = architecture.hiddenStates(tokens, pass)
+    let sequence = sequence(adapter: adapter)
     let wanted = rows ?? Array(0..<tokens.count)
-    for start in stride(from: 0, to: wanted.count, by: 64) {
-      let chunk = Array(wanted[start..<min(start + 64, wanted.count)])
-      let logits = headLogits(pass, pass.select(chunk, of: hidden))
-      pass.logSoftmax(logits)
-      for (index, position) in chunk.enumerated() {
-        unsafe visit(
-          position, UnsafeBufferPointer(start: logits.data + index * logits.columns, count: logits.columns))
+    var next = wanted.startIndex
+    for start in stride(from: 0, to: tokens.count, by: LanguageModel.scoringChunk) where next < wanted.endIndex {
+      let part = Array(tokens[start..<min(start + LanguageModel.scoringChunk, tokens.count)])
+      let pass = Pass(
+        continuing: [(sequence: sequence, count: part.count)], pool: pool, workspace: workspace, precision: precision)
+      pass.prepareCaches()
+      let hidden = architecture.hiddenStates(part, pass)
+      pass.advanceCaches()
+      sequence.tokens += part
+      while next < wanted.endIndex, wanted[next] < start + part.count {
+        // So many at a time that their logits stay small.
+        let end = wanted[next...].prefix(64).prefix { $0 < start + part.count }.endIndex
+        let logits = headLogits(pass, pass.select(wanted[next..<end].map { $0 - start }, of: hidden))
+        pass.logSoftmax(logits)
+        for row in 0..<logits.rows {
+          unsafe visit(
+            wanted[next + row],
+            UnsafeBufferPointer(start: logits.data + row * logits.columns, count: logits.columns))
+        }
+        next = end
       }
     }
   }
+
+  /// Tokens of a pass that scores; what they are has no influence on the result.
+  private static let scoringChunk = 512
 
   /// Sum of −log p over the supervised tokens of each sequence of a batch, without gradients.
   ///

@@ -57,6 +57,23 @@ public final class Tensor {
   /// The elements, row by row.
   public var values: [Float] { unsafe Array(UnsafeBufferPointer(start: data, count: count)) }
 
+  /// The elements of some rows, one after the other.
+  @_lifetime(borrow self)
+  func span(ofRows rows: Range<Int>) -> Span<Float> {
+    precondition(rows.lowerBound >= 0 && rows.upperBound <= self.rows, "rows \(rows) of \(self.rows)")
+    let span = unsafe Span(_unsafeStart: data + rows.lowerBound * columns, count: rows.count * columns)
+    return unsafe _overrideLifetime(span, borrowing: self)
+  }
+
+  /// Calls `body` with the elements of one row, to be changed in place.
+  func withMutableRow<Result, Failure: Error>(
+    _ index: Int, _ body: (inout MutableSpan<Float>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    precondition(index >= 0 && index < rows, "row \(index) of \(rows)")
+    var row = unsafe MutableSpan(_unsafeStart: data + index * columns, count: columns)
+    return try body(&row)
+  }
+
   /// The elements of one row.
   public func row(_ index: Int) -> [Float] {
     precondition(index >= 0 && index < rows, "row \(index) of \(rows)")

@@ -14,12 +14,18 @@ public final class Workspace {
   private static let pagedBytes = 1 << 20
   /// The most that may lie idle beyond what was ever in use at once.
   private static let idleBytes = 16 << 20
+  /// What steps that need little may leave idle.
+  private static let spareBytes = 1 << 20
 
   private var free: [Int: [UnsafeMutablePointer<Float>]] = unsafe [:]
   private(set) var bytesHeld = 0
   private var bytesInUse = 0
-  /// The most that was ever in use at once.
+  /// The most that was ever in use at once, or since much of it was given up.
   private var mostInUse = 0
+  /// Steps that have ended since the last look at what they need.
+  private var recentSteps = 0
+  /// The most that was in use at once in those.
+  private var recentMost = 0
 
   /// Buffers asked of the system so far.
   private(set) var allocationCount = 0
@@ -52,6 +58,7 @@ public final class Workspace {
     }
     bytesInUse += unsafe Workspace.bytes(of: buffer)
     mostInUse = max(mostInUse, bytesInUse)
+    recentMost = max(recentMost, bytesInUse)
     return unsafe buffer
   }
 
@@ -60,6 +67,19 @@ public final class Workspace {
     let bytes = unsafe Workspace.bytes(of: buffer)
     bytesInUse -= bytes
     unsafe free[bytes, default: []].append(buffer)
+  }
+
+  /// Says that a step of a loop is over. When the last sixteen needed much less than is held, as when a long prompt has been read and
+  /// its answer is being written, what is idle goes back to the system.
+  func endStep() {
+    recentSteps += 1
+    guard recentSteps >= 16 else { return }
+    if bytesHeld > recentMost + max(recentMost / 2, Workspace.spareBytes) {
+      trim()
+      FreedMemory.giveBack()
+      mostInUse = recentMost
+    }
+    (recentSteps, recentMost) = (0, bytesInUse)
   }
 
   /// Returns unused buffers to the system.

@@ -19,7 +19,7 @@ struct Export: ParsableCommand {
       much as the first time. safetensors keeps the base's type, F32 if it was quantised. With --type, all matrices take \
       that type (the output head of small types: Q6_K, as llama.cpp does).
 
-      A merged model is read back and compared with the one it was made of, on examples that the run kept aside, or those of       --data: what lost more than a tenth of what was learned is not written. Figures go to standard error.
+      A merged model is read back and compared with the one it was made of, on examples that the run kept aside, or those of --data: what lost more than a tenth of what was learned is not written. Figures go to standard error.
 
       Examples:
         hearth export help-desk --format peft --output help-desk-adapter

@@ -87,7 +87,7 @@ struct Finetune: ParsableCommand {
   var probe: Bool?
   @Option(help: "What a template that writes the date takes as today, YYYY-MM-DD (default: the day the run begins).")
   var date: String?
-  @Option(help: "Folder for TensorBoard (default: the run folder).") var logdir: String?
+  @Option(help: "Folder for TensorBoard (default: the run folder, or where a resumed run has it).") var logdir: String?
   @Flag(help: "Go on with the run in --output.") var resume = false
   @Option(help: "Start from a recipe.yaml; flags override it.") var recipe: String?
   @Flag(help: "Train nothing; show what would be trained on.") var preview = false

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Chat
 
 /// What a person writes, made into what the parser reads.
 enum CommandLineSpelling {
@@ -34,26 +35,8 @@ enum CommandLineSpelling {
   private static func requireCommand(_ name: String) throws {
     let names = Hearth.configuration.subcommands.map { $0._commandName } + ["help"]
     guard !names.contains(name) else { return }
-    let nearest = names.map { (name: $0, distance: distance(name, $0)) }.min { $0.distance < $1.distance }
     var message = "there is no command \(name)"
-    if let nearest, nearest.distance <= max(2, name.count / 3) { message += ": did you mean \(nearest.name)?" }
+    if let nearest = NearestName.of(name, among: names) { message += ": did you mean \(nearest)?" }
     throw ValidationError(message + " (hearth --help lists the commands)")
-  }
-
-  /// How many letters must be put in, left out, replaced or swapped with their neighbour.
-  static func distance(_ a: String, _ b: String) -> Int {
-    let (a, b) = (Array(a), Array(b))
-    var rows = [[Int]](repeating: [Int](repeating: 0, count: b.count + 1), count: a.count + 1)
-    for i in 0...a.count { rows[i][0] = i }
-    for j in 0...b.count { rows[0][j] = j }
-    for i in a.indices {
-      for j in b.indices {
-        var best = min(rows[i][j + 1], rows[i + 1][j]) + 1
-        best = min(best, rows[i][j] + (a[i] == b[j] ? 0 : 1))
-        if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, rows[i - 1][j - 1] + 1) }
-        rows[i + 1][j + 1] = best
-      }
-    }
-    return rows[a.count][b.count]
   }
 }

@@ -110,6 +110,25 @@ import Testing
     }
   }
 
+  @Test func saysWhatToDoInstead() throws {
+    let plain = Adapter.Settings(rank: 8, alpha: 16)
+    let decomposed = Adapter.Settings(rank: 8, alpha: 16, isWeightDecomposed: true)
+    func advice(_ name: String?, _ adapter: Adapter.Settings?) throws -> String {
+      ExportAdvice.text("desk", try name.map(type), adapter: adapter)
+    }
+    let quantised = try advice("Q4_1", plain)
+    for word in [
+      "steps of Q4_1", "--type Q8_0", "hearth export desk --format gguf-adapter --output FILE.gguf", "--allow-loss",
+    ] {
+      #expect(quantised.contains(word), "\(word)")
+    }
+    #expect(try advice("Q8_0", plain).contains("--type F16") && advice("BF16", plain).contains("--type F32"))
+    #expect(try !advice("F32", plain).contains("--type") && !advice(nil, plain).contains("--type"))
+    // llama.cpp's adapter files do not hold DoRA, and full fine-tuning has no adapter.
+    #expect(try advice("Q4_0", decomposed).contains("--format peft --output FOLDER"))
+    #expect(try !advice("Q4_0", nil).contains("hearth export") && advice("Q4_0", nil).contains("--type Q8_0"))
+  }
+
   @Test func theBoundIsATenthOfWhatWasLearned() {
     func check(base: Double?, tuned: Double, written: Double) -> ExportCheck {
       ExportCheck(

@@ -6,6 +6,38 @@ import Testing
 
 /// A run that was stopped and resumed leaves what an uninterrupted one leaves.
 @Suite struct ResumeTests {
+  @Test func theFolderForTensorBoardIsRemembered() throws {
+    let place = try TinyRun()
+    let (output, elsewhere) = (try place.output("logged"), place.folder.appending(path: "boards/a").path)
+    func events(_ folder: String) throws -> [String] {
+      let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      return names.filter { $0.contains("tfevents") }.sorted().map { folder + "/" + $0 }
+    }
+    try place.train(output, steps: 3, logFolder: elsewhere)
+    try place.train(output, resume: true)
+    #expect(try events(output).isEmpty && events(elsewhere).count == 2)
+    let untouched = try place.output("untouched")
+    try place.train(untouched)
+    let tag = "train/loss"
+    let (found, wanted) = try (
+      TensorBoardFiles.scalars(events(elsewhere))[tag], TensorBoardFiles.scalars(events(untouched))[tag]
+    )
+    #expect(found?.count == 6 && found?.map(\.value) == wanted?.map(\.value))
+
+    // A folder given later takes its place.
+    let later = place.folder.appending(path: "boards/b").path
+    try place.train(output, resume: true, logFolder: later)
+    try place.train(output, resume: true)
+    #expect(try events(elsewhere).count == 2 && events(later).count == 2)
+
+    // What was remembered and can no longer be written to is named.
+    try FileManager.default.removeItem(atPath: later)
+    try Data().write(to: URL(filePath: later))
+    #expect {
+      try FineTuning.checkPlaces(place.recipe, output: output, resume: true, logFolder: nil)
+    } throws: { "\($0)".contains(later) && "\($0)".contains("--logdir") }
+  }
+
   @Test(arguments: [FineTuningRecipe.Method.lora, .full]) func stoppedAtEveryStep(_ method: FineTuningRecipe.Method)
     throws
   {

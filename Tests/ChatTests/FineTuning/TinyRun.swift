@@ -100,11 +100,11 @@ final class TinyRun {
   @discardableResult
   func train(
     _ output: String, _ recipe: FineTuningRecipe? = nil, resume: Bool = false, steps limit: Int = .max,
-    base: ChatModel? = nil, basePath: String? = nil
+    base: ChatModel? = nil, basePath: String? = nil, logFolder: String? = nil
   ) throws -> FineTuningEvent.Done {
     let run = try FineTuning(
       recipe ?? self.recipe, base: base ?? model(basePath), basePath: basePath ?? modelPath, output: output,
-      resume: resume)
+      resume: resume, logFolder: logFolder)
     var steps = 0
     run.isInterrupted = { steps >= limit }
     return try run.run { if case .step = $0 { steps += 1 } }

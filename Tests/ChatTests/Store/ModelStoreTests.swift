@@ -35,6 +35,37 @@ import Testing
     }
   }
 
+  @Test func namesWhatWasProbablyMeant() throws {
+    let place = try PullAddressTests.Place()
+    defer { place.remove() }
+    func expect(_ written: String, _ words: String...) {
+      for word in words {
+        PullAddressTests.expectFailure(written, word) { _ = try place.store.pull(written, options: place.options) }
+      }
+    }
+    expect("smolm2", "Did you mean smollm2?")
+    expect("SmolLM2", "Did you mean smollm2?")
+    expect("org/repo", "hf:org/repo")
+    PullAddressTests.expectFailure("smolm2", "Did you mean smollm2?", "hearth pull smollm2") {
+      _ = try place.store.locate("smolm2")
+    }
+    try place.store.record(ModelManifest(name: "help-desk", path: Fixtures.path("models/llama"), source: "x"))
+    PullAddressTests.expectFailure("helpdesk", "Did you mean help-desk?") { _ = try place.store.locate("helpdesk") }
+    PullAddressTests.expectFailure("mistral", "The store has help-desk") { _ = try place.store.locate("mistral") }
+  }
+
+  @Test func onlyWhatIsNearIsMeant() {
+    let names = ["smollm2", "help-desk", "tiny"]
+    #expect(NearestName.of("smollm2", among: names) == "smollm2" && NearestName.of("tniy", among: names) == "tiny")
+    #expect(NearestName.of("hlep-dsek", among: names) == "help-desk")
+    for other in ["", "x", "ab", "qwen3", "llama-3-8b"] {
+      #expect(NearestName.of(other, among: names) == nil, "\(other)")
+    }
+    #expect(NearestName.of("tiny", among: []) == nil)
+    #expect(NearestName.distance("", "abc") == 3 && NearestName.distance("abcd", "abdc") == 1)
+    #expect(NearestName.distance("kitten", "sitting") == 3)
+  }
+
   @Test func saysWhenFilesHaveGone() throws {
     let place = try PullAddressTests.Place()
     defer { place.remove() }

@@ -125,10 +125,30 @@ import Testing
     // Activations of 8 bits in blocks: some hundredths of logits that lie within ±4.
     #expect(largestGap(found, expected) < (test.form == .folder ? 5e-3 : 0.3))
     // Whole sequences side by side take another path through attention than cached ones.
-    reference.logProbabilities(of: tokens, rows: [59]) { _, row in
-      let maximum = expected.max() ?? 0
-      let logSum = maximum + log(expected.reduce(0) { $0 + exp($1 - maximum) })
-      #expect(largestGap(Array(row), expected.map { $0 - logSum }) < 2e-5)
+    let maximum = expected.max() ?? 0
+    let logSum = maximum + log(expected.reduce(0) { $0 + exp($1 - maximum) })
+    for next in [0, 1, expected.firstIndex(of: maximum) ?? 0].map(Int32.init) {
+      var batch = TrainingBatch()
+      batch.append(tokens + [next], supervised: [Bool](repeating: false, count: 60) + [true])
+      #expect(abs(reference.losses(batch)[0] - Double(logSum - expected[Int(next)])) < 2e-5)
     }
+  }
+
+  @Test(arguments: ContractCase.runs, [CacheType.f16, .q8])
+  func scoringComputesWhatAnswersDo(_ run: ContractCase.Run, _ type: CacheType) throws {
+    let model = try run.load()
+    model.cacheType = type
+    let tokens = model.tokens(70, seed: 12)
+    let oneByOne = model.logitsOneByOne(tokens, into: model.sequence(adapter: nil))
+    let pass = Pass(packed: [0, 1], adapter: nil, pool: model.pool, workspace: model.workspace, precision: run.precision)
+    var seen: [Int] = []
+    model.logProbabilities(of: tokens, rows: [0, 31, 32, 69]) { position, found in
+      seen.append(position)
+      let expected = pass.tensor(1, found.count)
+      for (index, logit) in oneByOne[position].enumerated() { unsafe expected.data[index] = logit }
+      pass.logSoftmax(expected)
+      #expect(areIdentical(Array(found), expected.row(0)), "position \(position)")
+    }
+    #expect(seen == [0, 31, 32, 69])
   }
 }

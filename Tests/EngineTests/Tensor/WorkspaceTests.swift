@@ -51,6 +51,25 @@ import Testing
     #expect(workspace.allocationCount == count)
   }
 
+  /// A prompt is read, then its answer is written: what the prompt took goes back, and short steps in between do not see to that.
+  @Test func givesBackWhatOnlyALongStepNeeded() {
+    let workspace = Workspace()
+    func run(_ tokens: Int) {
+      step(workspace, [576, 1536, 1536].map { $0 * tokens })
+      workspace.endStep()
+    }
+    run(512)
+    let held = workspace.bytesHeld
+    for _ in 0..<10 { run(2) }
+    run(512)
+    #expect(workspace.bytesHeld >= held)
+    let count = workspace.allocationCount
+    for _ in 0..<4 { run(512) }
+    #expect(workspace.allocationCount == count, "long steps that follow one another keep their buffers")
+    for _ in 0..<32 { run(2) }
+    #expect(workspace.bytesHeld < held / 20)
+  }
+
   @Test func growsFromSmallStepsToLargeOnes() {
     let workspace = Workspace()
     let shapes = [576, 1536, 1536].map { $0 * 16 }

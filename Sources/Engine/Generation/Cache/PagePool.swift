@@ -80,12 +80,12 @@ final class PagePool {
   }
 
   /// The size of a slab, in huge pages: at least 8 MB, and as much more as it takes until what is left over at the end, which is
-  /// taken as well once the last page is touched, is a twentieth at most.
+  /// taken as well once the last page is touched, is a fiftieth at most.
   static func slabBytes(pageBytes: Int) -> Int {
     let least = max(4, (pageBytes + hugePageBytes - 1) / hugePageBytes)
     let sizes = (least..<least + 28).map { $0 * hugePageBytes }
     func waste(_ size: Int) -> Double { Double(size % pageBytes) / Double(size) }
-    return sizes.first { waste($0) <= 0.05 } ?? sizes.min { waste($0) < waste($1) } ?? sizes[0]
+    return sizes.first { waste($0) <= 0.02 } ?? sizes.min { waste($0) < waste($1) } ?? sizes[0]
   }
 
   fileprivate func giveBack(_ data: UnsafeMutableRawPointer) {

@@ -25,15 +25,19 @@ extension BatchDecoder {
     }
     guard !parts.isEmpty else { return [] }
     addDrafts(to: &parts)
-    // Taken out one after the other, so that each row has one owner and is changed in place.
-    var logits = Array(model.step(parts.flatMap(\.inputs)).reversed())
+    let logits = model.step(parts.flatMap(\.inputs))
     var events: [Event] = []
+    var row = 0
     for part in parts {
-      let count = part.inputs.reduce(0) { $0 + $1.logitCount }
-      var rows = (0..<count).map { _ in logits.removeLast() }
-      guard count > 0 else { continue }
+      let rows = row..<row + part.inputs.reduce(0) { $0 + $1.logitCount }
+      row = rows.upperBound
+      guard !rows.isEmpty, let logits else { continue }
       do throws(SamplingError) {
-        if part.job.search == nil { try choose(part, &rows, &events) } else { try advanceSearch(part.job, rows) }
+        if part.job.search == nil {
+          try choose(part, rows, of: logits, &events)
+        } else {
+          try advanceSearch(part.job, logits.span(ofRows: rows))
+        }
       } catch {
         fail(part.job, .sampling(error))
       }
@@ -76,12 +80,14 @@ extension BatchDecoder {
   }
 
   /// Chooses a token from each row as long as the guess that the next row was computed with turns out right.
-  private func choose(_ part: Part, _ rows: inout [[Float]], _ events: inout [Event]) throws(SamplingError) {
+  private func choose(
+    _ part: Part, _ rows: Range<Int>, of logits: Tensor, _ events: inout [Event]
+  ) throws(SamplingError) {
     let job = part.job
     if part.isReading { releaseFollowers(of: job) }
     var accepted = 0
-    for place in rows.indices {
-      let event = try choose(job, &rows[place])
+    for place in 0..<rows.count {
+      let event = try logits.withMutableRow(rows.lowerBound + place) { row throws(SamplingError) in try choose(job, &row) }
       events.append(event)
       job.append(event.token.chosen.id)
       if event.finishReason != nil { break }
@@ -97,8 +103,7 @@ extension BatchDecoder {
     if job.isOver { end(job) }
   }
 
-  private func choose(_ job: DecodingJob, _ row: inout [Float]) throws(SamplingError) -> Event {
-    var logits = row.mutableSpan
+  private func choose(_ job: DecodingJob, _ logits: inout MutableSpan<Float>) throws(SamplingError) -> Event {
     let token: SampledToken
     if let count = job.request.listedTokenCount {
       token = try job.sampler.sample(&logits, listing: count) { job.constraint?.restrict(&$0) }

@@ -23,12 +23,11 @@ extension BatchDecoder {
     }
   }
 
-  /// Takes the logits of all running beams, and goes on or ends.
-  func advanceSearch(_ job: DecodingJob, _ rows: [[Float]]) throws(SamplingError) {
+  /// Takes the logits of all running beams, `[beams, vocabulary]`, and goes on or ends.
+  func advanceSearch(_ job: DecodingJob, _ logits: Span<Float>) throws(SamplingError) {
     guard var search = job.search else { return }
     if search.beams.isEmpty { releaseFollowers(of: job) }
-    let logits = rows.flatMap { $0 }
-    switch try search.state.advance(logits.span) {
+    switch try search.state.advance(logits) {
     case .finished:
       found[job.id] = search.state.results
       job.search = search

@@ -61,9 +61,10 @@ public final class PromptReader {
         for index in row.indices { sum[index] += Double(row[index]) }
       }
     case .scores(let listing):
-      let rows = model.step([(sequence: sequence, tokens: piece, logitCount: piece.count)])
-      for (offset, row) in rows.enumerated() {
-        do { scores.append(try Self.score(tokens[start + offset + 1], row.span, listing)) } catch {
+      guard let logits = model.step([(sequence: sequence, tokens: piece, logitCount: piece.count)]) else { return }
+      for row in 0..<logits.rows {
+        let token = tokens[start + row + 1]
+        do { scores.append(try Self.score(token, logits.span(ofRows: row..<row + 1), listing)) } catch {
           throw .sampling(error)
         }
       }
