@@ -24,6 +24,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import httpx
@@ -152,11 +153,37 @@ def cancel(given):
     return found
 
 
+class Watch(threading.Thread):
+    """Notices when this process stood still, as on a machine that is suspended: connections do not outlive that."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.stops, self.last = 0, time.monotonic()
+
+    def run(self):
+        while True:
+            time.sleep(1)
+            now = time.monotonic()
+            self.stops += now - self.last > 20
+            self.last = now
+
+
 def soak(given):
-    start, memory, wrong, answers = time.monotonic(), [], 0, 0
+    start, memory, wrong, answers, broken, watch = time.monotonic(), [], 0, 0, 0, Watch()
+    watch.start()
     with hearth(given, "--cache-megabytes", str(given.cache_megabytes)) as server:
         while (minutes := (time.monotonic() - start) / 60) < given.minutes:
-            found = asyncio.run(load.check(server.address, given.model, 300, given.clients, 0.2, True))
+            stops = watch.stops
+            try:
+                found = asyncio.run(load.check(server.address, given.model, 300, given.clients, 0.2, True))
+            except httpx.TransportError as error:
+                time.sleep(3)
+                # Otherwise nobody closes connections but the server, and that is a failure.
+                if watch.stops == stops:
+                    raise
+                broken += 1
+                print(json.dumps({"minutes": round(minutes, 1), "stood still": True, "error": str(error)}), file=sys.stderr, flush=True)
+                continue
             wrong, answers = wrong + found["wrong_answers"] + found["failed"], answers + found["answers"]
             memory.append(round(settled(server)["process_resident_memory_bytes"] / 1e6, 1))
             print(json.dumps({"minutes": round(minutes, 1), "resident_megabytes": memory[-1], **found}), file=sys.stderr, flush=True)
@@ -166,7 +193,7 @@ def soak(given):
     quarter = max(1, len(memory) // 4)
     early, late = statistics.median(memory[quarter:2 * quarter] or memory), statistics.median(memory[-quarter:])
     return {"minutes": given.minutes, "answers": answers, "wrong_answers": wrong, "resident_megabytes": memory,
-            "early": early, "late": late,
+            "rounds_broken_by_standstills": broken, "early": early, "late": late,
             "bars": {"every answer its own": wrong == 0, "memory within 5 %": late <= early * 1.05,
                      "no place taken": leftover == 0}}
 

@@ -15,7 +15,7 @@ export HEARTH_HOME=$PWD/.build/schemathesis/home
 rm -rf "$HEARTH_HOME"
 python3 Scripts/clients/model.py "$HEARTH_HOME/tiny"
 "$hearth" pull "$HEARTH_HOME/tiny" --name tiny --quiet
-"$hearth" serve tiny --port 4329 --no-keys --quiet &
+"$hearth" serve tiny --port 4329 --no-keys --store-conversations --quiet &
 server=$!
 trap 'kill $server' EXIT
 for _ in $(seq 100); do

@@ -76,6 +76,9 @@ class ConversationTests(unittest.TestCase):
                 lines = client.get("/exports/feedback?shape=preference", cast_to=httpx.Response).text.splitlines()
                 self.assertEqual([json.loads(line) for line in lines], [{
                     "prompt": [{"role": "user", "content": "And marmalade?"}], "chosen": "It is made of oranges.", "rejected": text}])
+                self.assertEqual(client.get("/feedback/" + up["id"], cast_to=httpx.Response).json(), up)
+                page = client.get("/feedback?limit=1", cast_to=httpx.Response).json()
+                self.assertEqual(([found["id"] for found in page["data"]], page["has_more"]), ([up["id"]], True))
                 client.delete("/feedback/" + up["id"], cast_to=object)
                 with self.assertRaises(openai.NotFoundError):
                     client.get("/feedback/" + up["id"], cast_to=object)

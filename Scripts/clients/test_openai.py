@@ -224,7 +224,11 @@ class OpenAITests(unittest.TestCase):
             self.assertEqual(self.client._client.get(self.server.address + path).status_code, 200)
         metrics = self.client._client.get(self.server.address + "/metrics", headers={"Authorization": "Bearer " + self.key}).text
         self.assertIn("hearth_time_to_first_token_seconds_bucket", metrics)
+        self.assertTrue(self.post("/models/unload", model=MODEL)["unloaded"])
+        with self.assertRaises(openai.NotFoundError):
+            self.client.models.retrieve(MODEL)
         self.assertEqual(self.post("/models/load", model=MODEL)["id"], MODEL)
+        self.assertEqual(self.client.models.retrieve(MODEL).id, MODEL)
 
 
 if __name__ == "__main__":

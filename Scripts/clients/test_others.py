@@ -4,6 +4,7 @@ import json
 import unittest
 
 import anthropic
+import httpx
 import jsonschema
 import ollama
 
@@ -45,6 +46,9 @@ class OtherClientTests(unittest.TestCase):
         jsonschema.validate(json.loads(reply.response), schema)
 
     def test_ollama_models(self):
+        # What Ollama's own command line asks first; its Python client does not.
+        version = httpx.get(self.server.address + "/api/version").json()["version"]
+        self.assertRegex(version, r"^\d+\.\d+\.\d+$")
         self.assertEqual([model.model for model in self.ollama.list().models], [MODEL])
         self.assertEqual(self.ollama.show(MODEL).details.family, "llama")
         self.assertEqual([model.model for model in self.ollama.ps().models], [MODEL])

@@ -40,6 +40,7 @@ class TrainingTests(unittest.TestCase):
             self.wait(client, job)
             job = client.fine_tuning.jobs.retrieve(job.id)
             self.assertEqual(job.status, "succeeded", job.error)
+            self.assertIn(job.id, [found.id for found in client.fine_tuning.jobs.list()])
             events = client.fine_tuning.jobs.list_events(job.id).data
             self.assertTrue(any(event.message.startswith("step 2") for event in events))
             self.assertTrue(client.fine_tuning.jobs.checkpoints.list(job.id).data)

@@ -94,11 +94,13 @@ if (accuracy, by_length) != (theirs["acc,none"], theirs["acc_norm,none"]):
 
 prose = [calls[0] for _, calls in samples("hearth_prose")]
 with open(os.path.join(arguments.tokenizer, "tokenizer_config.json")) as file:
-    end = json.load(file)["eos_token"]
-end = lines("tokenize", arguments.model, "--special", given=[{"text": end if isinstance(end, str) else end["content"]}])[0]["ids"]
+    known = json.load(file)
+# What the harness puts before a text: the token that begins texts, or else the one that ends them.
+first = known.get("bos_token") or known["eos_token"]
+first = lines("tokenize", arguments.model, "--special", given=[{"text": first if isinstance(first, str) else first["content"]}])[0]["ids"]
 texts = [text for text, _, _ in prose]
 ids = [line["ids"] for line in lines("tokenize", arguments.model, given=[{"text": text} for text in texts])]
-sums = [sum(score["logprobs"][1:]) for score in lines("score", arguments.model, given=[{"ids": end + line} for line in ids])]
+sums = [sum(score["logprobs"][1:]) for score in lines("score", arguments.model, given=[{"ids": first + line} for line in ids])]
 apart = max(abs(a - b) for a, (_, _, b) in zip(sums, prose))
 perplexity = math.exp(-sum(sums) / sum(len(re.split(r"\s+", text)) for text in texts))
 bits = -sum(sums) / sum(len(text.encode()) for text in texts) / math.log(2)

@@ -51,8 +51,10 @@ final class AccessControl: Sendable {
   }
 
   private let storage: Storage
-  private let isLoopback: Bool
-  private let isOpenOnLoopback: Bool
+  /// Whether whoever reaches the server may be trusted: this machine only, or the owner said so.
+  private let isTrusting: Bool
+  /// Whether keys are asked for where there are some.
+  private let asksForKeys: Bool
   private let tokens: TokenVerifier?
   /// Of whoever issues tokens; nil when no tokens are taken.
   let signingKeys: SigningKeys?
@@ -63,14 +65,16 @@ final class AccessControl: Sendable {
     self.signingKeys = signingKeys
     tokens = settings.openID.map { TokenVerifier(settings: $0) }
     state = Mutex(State(attempts: FailedAttempts(burst: settings.limits.failedKeys)))
-    isLoopback = settings.isLoopback
-    isOpenOnLoopback = settings.isOpenOnLoopback || settings.allowsExposure
+    isTrusting = settings.isLoopback || settings.allowsExposure
+    asksForKeys = !settings.isOpenOnLoopback
   }
 
-  /// Whether no key is needed: on loopback as long as there are none and no tokens either, or when the user said so.
+  /// Whether no key is needed. On loopback, or where the owner lets everybody in: as long as there are neither keys nor tokens, or
+  /// when none are asked for. On an address that others reach, never.
   func isOpen() throws(ServerError) -> Bool {
-    if isOpenOnLoopback { return true }
-    guard isLoopback, tokens == nil else { return false }
+    guard isTrusting else { return false }
+    guard asksForKeys else { return true }
+    guard tokens == nil else { return false }
     return try !storage.hasKeys()
   }
 

@@ -56,7 +56,12 @@ public struct HearthServer: Sendable {
   ///   - onListening: Called once requests are taken.
   public func run(_ models: [String], onListening: @escaping @Sendable (Listening) -> Void = { _ in }) async throws {
     let logger = logger("hearth", isQuiet ? .warning : .info)
-    let room = EngineRoom(settings.engine)
+    var engine = settings.engine
+    engine.onOpening = { [onOpening = engine.onOpening] path in
+      logger.info("loading", metadata: ["model.path": "\(path)"])
+      onOpening(path)
+    }
+    let room = EngineRoom(engine)
     for name in models {
       let location = try settings.store.locate(name)
       try await room.load(

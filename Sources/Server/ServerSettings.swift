@@ -54,7 +54,7 @@ public struct ServerSettings: Sendable {
   public var port = ServerSettings.defaultPort
   /// Whether to encrypt.
   public var encryption = Encryption.none
-  /// Whether an address that others reach is served without keys or encryption.
+  /// Whether an address that others reach is served without encryption, and without keys as long as there are none.
   public var allowsExposure = false
   /// Whether loopback needs no key even when there are keys.
   public var isOpenOnLoopback = false

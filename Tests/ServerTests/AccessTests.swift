@@ -171,6 +171,31 @@ import Testing
     }
   }
 
+  @Test func onlyLoopbackIsOpenWithoutAKey() throws {
+    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: home) }
+    let storage = try Storage(home: home)
+    func isOpen(_ host: String, _ change: (inout ServerSettings) throws -> Void = { _ in }) throws -> Bool {
+      var settings = ServerSettings()
+      settings.host = host
+      try change(&settings)
+      return try AccessControl(storage, settings).isOpen()
+    }
+    let tokens = try OpenIDSettings(issuer: "https://login.example.org", audience: "hearth", keys: .discovery)
+    #expect(try isOpen("127.0.0.1"))
+    #expect(try !isOpen("127.0.0.1") { $0.openID = tokens })
+    #expect(try !isOpen("0.0.0.0"))
+    #expect(try isOpen("0.0.0.0") { $0.allowsExposure = true })
+    #expect(try !isOpen("0.0.0.0") { ($0.allowsExposure, $0.openID) = (true, tokens) })
+    _ = try storage.createKey(name: "a", scopes: ["chat"])
+    #expect(try !isOpen("127.0.0.1"))
+    #expect(try isOpen("127.0.0.1") { $0.isOpenOnLoopback = true })
+    // What is said of loopback holds for loopback, and what lets others in without encryption does not take keys away.
+    #expect(try !isOpen("0.0.0.0") { $0.isOpenOnLoopback = true })
+    #expect(try !isOpen("0.0.0.0") { $0.allowsExposure = true })
+    #expect(try isOpen("0.0.0.0") { ($0.allowsExposure, $0.isOpenOnLoopback) = (true, true) })
+  }
+
   @Test func anAddressForOthersWantsKeysAndEncryption() throws {
     let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: home) }

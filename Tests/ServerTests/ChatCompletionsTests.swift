@@ -55,7 +55,7 @@ import Tokenizers
           "temperature": 0, "logit_bias": ["2": -100, "0": -100], "stream": .bool(isStreaming),
           "stream_options": isStreaming ? ["include_usage": true] : nil,
         ])
-        let last = isStreaming ? reply.events.last { $0["choices"]?[0] != nil } : reply.json
+        let last = isStreaming ? reply.events.last { $0["choices"]?.elements?.isEmpty == false } : reply.json
         #expect(last?["choices"]?[0]?["finish_reason"] == "length", "\(reply.text)")
         let usage = isStreaming ? reply.events.last?["usage"] : reply.json["usage"]
         let total = Int(usage?["total_tokens"]?.number ?? 0)

@@ -19,7 +19,7 @@ import Testing
   @Test func whatIsReadIsWholeAndInOrder() throws {
     let (queue, reader, writer) = try LogTests.queue(byteLimit: 1 << 20)
     for number in 0..<1000 { queue.put("line \(number)\n") }
-    #expect(queue.flush(seconds: 60))
+    #expect(queue.flush(seconds: 600))
     try writer.close()
     let lines = String(decoding: try reader.readToEnd() ?? Data(), as: UTF8.self).split(separator: "\n")
     #expect(lines == (0..<1000).map { "line \($0)" })
@@ -32,9 +32,8 @@ import Testing
     let text = String(repeating: "x", count: 100)
     // Far more than a pipe and the queue hold together.
     let count = 20_000
-    let began = ContinuousClock.now
+    // If it waited, this would never end: the reader reads only after it.
     for number in 0..<count { queue.put("\(number) \(text)\n") }
-    #expect(ContinuousClock.now - began < .seconds(30))
     #expect(queue.droppedCount > 0)
     #expect(!queue.flush(seconds: 0.05))
     // The reader comes back: it gets what was kept, and is told what is missing.
@@ -44,9 +43,9 @@ import Testing
       while let data = try? reader.read(upToCount: 1 << 16), !data.isEmpty { read.withLock { $0 += data } }
       isDone.signal()
     }.start()
-    #expect(queue.flush(seconds: 60))
+    #expect(queue.flush(seconds: 600))
     queue.put("last\n")
-    #expect(queue.flush(seconds: 60))
+    #expect(queue.flush(seconds: 600))
     try writer.close()
     isDone.wait()
     let lines = String(decoding: read.withLock { $0 }, as: UTF8.self).split(separator: "\n")
@@ -62,6 +61,6 @@ import Testing
     let (queue, reader, _) = try LogTests.queue()
     try reader.close()
     for number in 0..<10_000 { queue.put("line \(number)\n") }
-    #expect(queue.flush(seconds: 60))
+    #expect(queue.flush(seconds: 600))
   }
 }

@@ -225,7 +225,7 @@ struct TestIssuer {
       ],
       "/keys": first.keySet,
     ]
-    let keys = try SigningKeys(settings, .init(renewal: 0, pause: 0, expiry: 86_400, patience: 20))
+    let keys = try SigningKeys(settings, .init(renewal: 0, pause: 0, expiry: 86_400, patience: 600))
     #expect(try keys.current().has("k1") && keys.isDue)
     let second = try TestIssuer(id: "k2", keys: .discovery)
     site.documents["/keys"] = second.keySet
@@ -238,7 +238,7 @@ struct TestIssuer {
     #expect(try keys.current().has("k2") && keys.failure != nil)
     let impatient = try { () throws(ServerError) in
       site.documents["/keys"] = second.keySet
-      return try SigningKeys(settings, .init(renewal: 0, pause: 3600, expiry: 0, patience: 20))
+      return try SigningKeys(settings, .init(renewal: 0, pause: 3600, expiry: 0, patience: 600))
     }()
     #expect(throws: APIError.self) { _ = try impatient.current() }
     // One issuer does not speak for another.

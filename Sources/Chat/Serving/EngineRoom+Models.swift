@@ -23,7 +23,8 @@ extension EngineRoom {
     let run = try TunedModel(ifRunFolder: location.path)
     let room = Room(contextLength: settings.contextLength, isChecked: isChecked, cacheType: settings.cacheType)
     func open(_ path: String, _ name: String) async throws -> sending ChatModel {
-      try await ModelOpening.open(path, name: name, precision: precision, threads: threads, room: room)
+      try await ModelOpening.open(
+        path, name: name, precision: precision, threads: threads, room: room, onOpening: settings.onOpening)
     }
     let (station, model): (Station, ChatModel)
     if let run, run.isAdapter {
@@ -96,10 +97,12 @@ extension EngineRoom {
 private enum ModelOpening {
   /// Opens a model, which belongs to whoever asked.
   static func open(
-    _ path: String, name: String, precision: Precision, threads: Int?, room: Room
+    _ path: String, name: String, precision: Precision, threads: Int?, room: Room,
+    onOpening: @escaping @Sendable (String) -> Void
   ) async throws -> sending ChatModel {
     try await apart {
-      try ChatModel.open(
+      onOpening(path)
+      return try ChatModel.open(
         path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
     }
   }

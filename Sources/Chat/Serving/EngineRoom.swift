@@ -26,6 +26,9 @@ public actor EngineRoom {
     /// What keys and values are kept in.
     public var cacheType = CacheType.f16
 
+    /// Told on the thread that reads a model's files, before it does: with the path.
+    public var onOpening: @Sendable (String) -> Void = { _ in }
+
     /// Settings that are right for most machines.
     public init() {}
   }

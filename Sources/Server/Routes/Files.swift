@@ -35,7 +35,12 @@ extension RouteTable {
     on(.get, "/v1/files/{file}/content", .scope(.train)) { _, context in
       let files = UploadedFiles(state)
       let file = try files.file(context.parameters.get("file") ?? "", context)
-      let bytes = try Data(contentsOf: URL(filePath: files.path(file.id)))
+      guard let bytes = FileManager.default.contents(atPath: files.path(file.id)) else {
+        // As after a restored backup, which has what is known of files and not their bytes.
+        throw APIError(
+          .notFound, "the bytes of \(file.id) are not here any more: upload them again", parameter: "file",
+          code: "file_not_found")
+      }
       return Response(
         status: .ok, headers: [.contentType: "application/octet-stream"],
         body: .init(byteBuffer: ByteBuffer(bytes: bytes)))

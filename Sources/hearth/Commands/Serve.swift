@@ -26,7 +26,8 @@ struct Serve: AsyncParsableCommand {
   @Option(help: "Encrypt with the certificate chain in this PEM file, read again when it changes.") var tlsCertificate:
     String?
   @Option(help: "The certificate's private key, a PEM file.") var tlsKey: String?
-  @Flag(help: "Serve an address that others reach without keys or TLS.") var insecure = false
+  @Flag(help: "Serve an address that others reach without TLS, and without keys as long as there are none.")
+  var insecure = false
   @Flag(help: "On loopback, ask for no key even when there are some.") var noKeys = false
   @OptionGroup(title: "Bearer tokens") var tokens: TokenOptions
   @Flag(help: "Store conversations whose requests say \"store\": true.") var storeConversations = false
@@ -76,7 +77,13 @@ struct Serve: AsyncParsableCommand {
   }
 
   private func run(_ server: HearthServer) async throws {
-    let (json, isQuiet, models) = (json, options.quiet, models)
+    let (json, isQuiet, models, host) = (json, options.quiet, models, host)
+    @Sendable func access(_ listening: HearthServer.Listening) -> String {
+      if listening.needsKey { return ", with a key (hearth key create)" }
+      var settings = ServerSettings()
+      settings.host = host
+      return settings.isLoopback ? "; no key needed on this machine" : "; everybody who reaches it is let in"
+    }
     try await server.run(models) { listening in
       if json {
         try? JSONOutput.write(["address": listening.address, "models": models.joined(separator: " ")])
@@ -84,7 +91,7 @@ struct Serve: AsyncParsableCommand {
       } else if !isQuiet {
         StandardError.write(
           "\(models.joined(separator: ", ")): \(listening.address)"
-            + (listening.needsKey ? ", with a key (hearth key create)" : "; no key needed on this machine") + "\n")
+            + access(listening) + "\n")
       }
     }
   }

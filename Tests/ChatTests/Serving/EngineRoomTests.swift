@@ -93,34 +93,36 @@ import Tokenizers
   }
 
   @Test func loadingHoldsUpNobody() async throws {
-    try await withRoom { room, model, _ in
-      var most = 0
-      for _ in 0..<5 where most < 5 {
-        let folder = try TinyChatFolder.make()
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let location = try ModelStore(home: folder).locate(folder.path)
-        let isOver = Flag()
-        let loading = Task {
-          defer { isOver.set() }
-          // Its vocabulary of 49,152 takes far longer to read than a few tokens of this model.
-          return try await room.load(location, as: "other", threads: 1, isChecked: false)
-        }
-        // Were loading in the way, none of these would come to its end before that does, but one that had begun.
-        var answered = 0
-        while !isOver.isSet {
-          var options = endless(1, model)
-          options.maximumTokenCount = 4
-          for try await piece in try room.answer(AnswerCall(model, [40, 41], options)) where piece.answer != nil {
-            #expect(piece.answer?.tokens.count == 4)
-          }
-          #expect(try await room.scores(model, [40, 41, 42], listing: 0).count == 3)
-          if !isOver.isSet { answered += 1 }
-        }
-        most = max(most, answered)
-        _ = try await loading.value
-        await room.unload("other")
+    let folder = try TinyChatFolder.make()
+    defer { try? FileManager.default.removeItem(at: folder) }
+    // Loading stands still from when its files are opened for as long as this test wants.
+    let (hasBegun, mayGoOn) = (Flag(), DispatchSemaphore(value: 0))
+    try await withRoom {
+      $0.onOpening = { path in
+        guard path == folder.path else { return }
+        hasBegun.set()
+        mayGoOn.wait()
       }
-      #expect(most >= 5)
+    } _: { room, model, _ in
+      let location = try ModelStore(home: folder).locate(folder.path)
+      let isOver = Flag()
+      let loading = Task {
+        defer { isOver.set() }
+        return try await room.load(location, as: "other", threads: 1, isChecked: false)
+      }
+      while !hasBegun.isSet { try await Task.sleep(for: .milliseconds(2)) }
+      for seed in 0..<5 {
+        var last: Answer?
+        for try await piece in try room.answer(AnswerCall(model, [40, 41], endless(UInt64(seed), model))) {
+          last = piece.answer ?? last
+        }
+        #expect(last?.finishReason == .length)
+        #expect(try await room.scores(model, [40, 41, 42], listing: 0).count == 3)
+      }
+      #expect(!isOver.isSet && room.models.map(\.name) == ["tiny"])
+      mayGoOn.signal()
+      _ = try await loading.value
+      #expect(room.models.map(\.name) == ["other", "tiny"])
     }
   }
 
