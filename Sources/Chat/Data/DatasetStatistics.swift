@@ -79,15 +79,20 @@ public struct DatasetStatistics: Sendable, Equatable {
     }
   }
 
-  /// The lengths in at most `barCount` bars of equal, round width.
+  /// The lengths in at most `barCount` bars of equal, round width from the shortest on; lengths far beyond those of 99 in 100 share one
+  /// more bar at the end, so that a few long examples do not press all others into the first.
   public func histogram(barCount: Int = 12) -> [Bar] {
-    guard let longest = lengths.max(), barCount > 0 else { return [] }
+    guard let longest = lengths.max(), let shortest = lengths.min(), barCount > 0 else { return [] }
+    let usual = length(at: 0.99)
+    let shown = longest > 2 * usual ? usual : longest
     let widths = [1, 2, 5, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384]
-    let width =
-      widths.first { longest / $0 < barCount } ?? (longest / barCount + 1)
-    var counts = [Int](repeating: 0, count: longest / width + 1)
-    for length in lengths { counts[length / width] += 1 }
-    return counts.enumerated().map { Bar(lengths: ($0 * width)..<(($0 + 1) * width), count: $1) }
+    let width = widths.first { shown / $0 - shortest / $0 < barCount } ?? (shown / barCount + 1)
+    let (first, end) = (shortest / width, shown / width + 1)
+    var counts = [Int](repeating: 0, count: end - first)
+    for length in lengths where length < end * width { counts[length / width - first] += 1 }
+    let far = lengths.count - counts.reduce(0, +)
+    return counts.enumerated().map { Bar(lengths: ((first + $0) * width)..<((first + $0 + 1) * width), count: $1) }
+      + (far > 0 ? [Bar(lengths: (end * width)..<(longest + 1), count: far)] : [])
   }
 
   /// The length that `share` of the examples do not exceed.

@@ -7,7 +7,6 @@ internal import Tokenizers
 final class TrainingProgress {
   private let isQuiet: Bool
   private let isTerminal = isatty(STDERR_FILENO) == 1
-  private let started = ContinuousClock.now
   private var firstStep: Int?
   private var smoothedLoss: Double?
   private let maximumLength: Int
@@ -81,12 +80,15 @@ final class TrainingProgress {
     let share = Double(step.step) / Double(max(1, step.stepCount))
     let filled = Int(share * 24)
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 24 - filled)
-    let elapsed = (ContinuousClock.now - started).seconds
-    let left = elapsed / Double(step.step - first + 1) * Double(step.stepCount - step.step)
-    write(
-      String(
-        format: "\r\u{1B}[K%@ %d/%d  loss %.4f  %.0f tokens/s  %@ left", bar, step.step, step.stepCount,
-        smoothedLoss ?? step.loss, step.tokensPerSecond, TrainingProgress.time(left)))
+    var text = String(
+      format: "\r\u{1B}[K%@ %d/%d  loss %.4f  %.0f tokens/s", bar, step.step, step.stepCount,
+      smoothedLoss ?? step.loss, step.tokensPerSecond)
+    // What is measured before the first step says nothing of the others.
+    if step.step > first, let secondStep {
+      let each = (ContinuousClock.now - secondStep).seconds / Double(step.step - first)
+      text += "  \(TrainingProgress.time(each * Double(step.stepCount - step.step))) left"
+    }
+    write(text)
   }
 
   /// Says once, when two steps of this process are done, how long the others will take.

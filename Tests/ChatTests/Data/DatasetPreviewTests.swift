@@ -37,7 +37,23 @@ struct DatasetPreviewTests {
     let bars = statistics.histogram()
     #expect(bars.count <= 12 && bars.map(\.count).reduce(0, +) == 4)
     #expect(bars.allSatisfy { $0.lengths.count == bars[0].lengths.count })
+    #expect(bars.allSatisfy { bar in statistics.lengths.contains { bar.lengths.contains($0) } == (bar.count > 0) })
+    #expect(bars.first.map { $0.count > 0 } == true && bars.last.map { $0.count > 0 } == true)
     #expect(DatasetStatistics().histogram().isEmpty && DatasetStatistics().length(at: 0.5) == 0)
+  }
+
+  @Test func aFewLongExamplesDoNotHideTheOthers() throws {
+    var statistics = DatasetStatistics()
+    for index in 0..<300 {
+      let answer = String(repeating: "b", count: index == 7 ? 4_000 : index % 40 + 1)
+      statistics.add(try maker().tokenize(example("a", answer)))
+    }
+    let bars = statistics.histogram()
+    #expect(bars.map(\.count).reduce(0, +) == 300 && bars.last?.count == 1)
+    #expect(bars.filter { $0.count > 0 }.count > 5, "the others are still apart")
+    #expect(bars.last?.lengths.upperBound == statistics.length(at: 1) + 1)
+    #expect(zip(bars, bars.dropFirst()).allSatisfy { $0.lengths.upperBound == $1.lengths.lowerBound })
+    #expect(bars.dropLast().allSatisfy { $0.lengths.count == bars[0].lengths.count })
   }
 
   @Test func previewMarksWhatCounts() throws {

@@ -145,6 +145,49 @@ import Testing
     #expect(found == expected, "\(TinyRun.differences(found, expected))")
   }
 
+  /// The same on a file system that is full, which `HEARTH_TEST_FULL_DISK` names a folder on (`make test-full-disk` makes one).
+  @Test(
+    .enabled(
+      if: KillTests.program != nil && ProcessInfo.processInfo.environment["HEARTH_TEST_FULL_DISK"] != nil,
+      "HEARTH_TEST_FULL_DISK names no folder, or hearth is not built"))
+  func aFullFileSystemKeepsTheCheckpointBefore() throws {
+    let disk = try #require(ProcessInfo.processInfo.environment["HEARTH_TEST_FULL_DISK"])
+    let place = try TinyRun()
+    let home = place.folder.appending(path: "home").path
+    let (whole, output, rest) = (try place.output("whole"), disk + "/filled", disk + "/rest")
+    defer { for path in [output, rest] { try? FileManager.default.removeItem(atPath: path) } }
+    #expect(try run(arguments(place, whole), home: home).status == 0)
+    let resume = ["finetune", "--output", output, "--resume", "--threads", "1"]
+    try stop(output, after: 5, like: whole, place)
+    let before = try TinyRun.remains(output).filter { $0.key.hasPrefix("checkpoints/") }
+    for room in [0, 4, 8, 16, 24, 32] {
+      try fill(rest, leaving: room << 10)
+      let failed = try run(resume, home: home)
+      let reason = failed.errors.contains("No space left") || failed.errors.contains("the disk has only")
+      #expect(failed.status == 1 && reason, "\(room) KB: \(failed.errors)")
+      #expect(failed.errors.contains(output), "\(room) KB: \(failed.errors)")
+      #expect(try TinyRun.remains(output).filter { $0.key.hasPrefix("checkpoints/") } == before, "\(room) KB")
+      #expect(try ChatModel.open(path: output).adapter != nil, "what was there still loads")
+      try FileManager.default.removeItem(atPath: rest)
+    }
+    let resumed = try run(resume, home: home)
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    var (found, expected) = (try TinyRun.remains(output), try TinyRun.remains(whole))
+    // One was begun by the program, one by the test, which calls the base otherwise; reports are headed by the folder's name.
+    for key in ["model.json", "report.html"] { (found[key], expected[key]) = (nil, nil) }
+    #expect(found == expected, "\(TinyRun.differences(found, expected))")
+  }
+
+  /// Writes a file until so many bytes, in whole pages, are left of its file system.
+  private func fill(_ path: String, leaving room: Int) throws {
+    try Data().write(to: URL(filePath: path))
+    let file = try FileHandle(forWritingTo: URL(filePath: path))
+    defer { try? file.close() }
+    while let _ = try? file.write(contentsOf: Data(count: 4096)) {}
+    let size = try file.seekToEnd()
+    try file.truncate(atOffset: size > UInt64(room) ? size - UInt64(room) : 0)
+  }
+
   @Test(.enabled(if: KillTests.program != nil, "hearth is not built")) func refusesOtherSettingsWhenResuming() throws {
     let place = try TinyRun()
     let home = place.folder.appending(path: "home").path
