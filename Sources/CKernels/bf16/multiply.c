@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "../include/isa.h"
@@ -45,7 +46,7 @@ static void multiply_scalar(const hearth_bf16_tile* t) {
     }
 }
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
 
 // Without the instruction: the processor is told to flush subnormals, which it does as the instruction does.
 
@@ -82,6 +83,38 @@ HEARTH_INLINE void multiply_by_fma(const hearth_bf16_tile* t) {
     for (; row < t->rows; row++) continue_sums(t, 1, row, first);
   }
 }
+
+#endif
+
+#if defined(__aarch64__)
+
+/// What this processor was told about floating point, or has seen.
+#define READ(REGISTER, VALUE) __asm__ volatile("mrs %0, " REGISTER : "=r"(VALUE))
+#define WRITE(REGISTER, VALUE) __asm__ volatile("msr " REGISTER ", %0" : : "r"(VALUE))
+
+__attribute__((noinline)) static void multiply_neon(const hearth_bf16_tile* t) { multiply_by_fma(t); }
+
+/// Whether the sums are right. This processor judges before rounding what is subnormal, and notes that it flushed a result; then they
+/// may not be, and what was there is back.
+static bool multiply_flushing(const hearth_bf16_tile* t) {
+  enum { FLUSH = 1 << 24, FLUSHED = 1 << 3 };
+  // Sums that continue are kept: a tile is small beside what it multiplies.
+  float before[t->begins ? 1 : t->rows * t->lanes];
+  if (!t->begins) memcpy(before, t->sums, sizeof before);
+  uint64_t control, status;
+  READ("fpcr", control);
+  WRITE("fpcr", control | FLUSH);
+  WRITE("fpsr", 0ull);
+  multiply_neon(t);
+  READ("fpsr", status);
+  WRITE("fpcr", control);
+  if (!(status & FLUSHED)) return true;
+  if (!t->begins) memcpy(t->sums, before, sizeof before);
+  return false;
+}
+#endif
+
+#if defined(__x86_64__)
 
 HEARTH_AVX2 __attribute__((noinline)) static void multiply_avx2(const hearth_bf16_tile* t) {
   multiply_by_fma(t);
@@ -155,6 +188,8 @@ void hearth_bf16_multiply(const hearth_bf16_tile* t) {
     case HEARTH_ISA_AVX2: multiply_flushing(t, multiply_avx2); return;
     default: break;
   }
+#elif defined(__aarch64__)
+  if (hearth_isa_current() >= HEARTH_ISA_NEON && multiply_flushing(t)) return;
 #endif
   multiply_scalar(t);
 }

@@ -1,7 +1,7 @@
 // Any header of the C library says whether it is glibc.
 #include <stdlib.h>
 
-#include "measure.h"
+#include "../include/measure.h"
 
 #ifdef __GLIBC__
 #include <malloc.h>

@@ -85,6 +85,34 @@ static void multiply_dense(result* out, hearth_pool* pool, const void* example) 
   forget();
 }
 
+/// Tokens rounded to bf16; some numbers, and some products, are next to nothing or less.
+static void multiply_rounded(result* out, hearth_pool* pool, const void* example) {
+  const dense* d = example;
+  noise source = noise_of(7);
+  const size_t count = d->rows * d->columns, row_bytes = d->columns * 2;
+  uint8_t* elements = keep(count * 2);
+  const float *values = noise_array(&source, count, 1), *x = noise_array(&source, d->most * d->columns, 1);
+  for (size_t i = 0; i < count; i++) {
+    uint32_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    // The last rows have columns where products with small tokens come close to the smallest number.
+    const uint16_t half = i % 50 == 7 ? 3 : i / d->columns % 9 == 8 ? (uint16_t)(0x0080 + (bits >> 16 & 0xff)) : (uint16_t)(bits >> 16);
+    memcpy(elements + 2 * i, &half, sizeof half);
+  }
+  hearth_dense* matrix = hearth_dense_pack(pool, HEARTH_DENSE_BF16_ROUNDED, elements, row_bytes, d->rows, d->columns);
+  if (!expect(matrix != NULL, "a dense matrix is not packed")) exit(2);
+  const hearth_dense* matrices[] = {matrix};
+  static const size_t counts[] = {1, 2, 5, 14, 17, 97, 110};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts && counts[i] <= d->most; i++) {
+    float* y = keep(counts[i] * d->rows * sizeof *y);
+    uint16_t* rounded = keep(hearth_dense_rounded_count(1, matrices, counts[i]) * sizeof *rounded + 2);
+    hearth_dense_matmul(pool, 1, matrices, x, d->columns, counts[i], &y, &d->rows, rounded);
+    put_bytes(out, y, counts[i] * d->rows * sizeof *y);
+  }
+  hearth_dense_free(matrix);
+  forget();
+}
+
 void check_products(bool quick) {
   everywhere(small, NULL, "gemm, small");
   static const shape shapes[] = {
@@ -107,4 +135,9 @@ void check_products(bool quick) {
       everywhere(multiply_dense, &d, "dense %s, %zu x %zu, %zu tokens", hearth_format_for(formats[i])->name, d.rows,
                  d.columns, d.most);
     }
+  static const size_t even[][2] = {{1, 2}, {31, 98}, {70, 200}, {33, 4100}};
+  for (size_t j = 0; j < 4; j++) {
+    dense d = {HEARTH_DENSE_BF16_ROUNDED, 30, even[j][0], even[j][1], quick ? 17 : 110};
+    everywhere(multiply_rounded, &d, "dense BF16 with rounded tokens, %zu x %zu, %zu tokens", d.rows, d.columns, d.most);
+  }
 }
