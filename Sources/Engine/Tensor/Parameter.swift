@@ -206,7 +206,8 @@ public final class Parameter {
 
   private func packFloats(_ stored: StoredTensor, _ pool: WorkerPool) {
     let types: [UInt32: hearth_dense_type] = [
-      0: HEARTH_DENSE_F32, 1: HEARTH_DENSE_F16, 30: activations == .bits8 ? HEARTH_DENSE_BF16_ROUNDED : HEARTH_DENSE_BF16,
+      0: HEARTH_DENSE_F32, 1: HEARTH_DENSE_F16,
+      30: activations == .bits8 ? HEARTH_DENSE_BF16_ROUNDED : HEARTH_DENSE_BF16,
     ]
     guard let type = types[stored.formatNumber] else { return }
     unsafe dense = stored.withBytes { bytes in

@@ -47,7 +47,9 @@ struct DenseProductTests {
     }
   }
 
-  @Test("With rounded tokens it has the bits of a product in bf16; beside others, and where columns are odd, none is disturbed")
+  @Test(
+    "With rounded tokens it has the bits of a product in bf16; beside others, and where columns are odd, none is disturbed"
+  )
   func roundedTokens() throws {
     let pools = (1...3).compactMap { hearth_pool_create($0) }
     defer { pools.forEach(hearth_pool_destroy) }
@@ -77,7 +79,9 @@ struct DenseProductTests {
             let room = hearth_dense_rounded_count(2, matrices, tokens)
             #expect((room > 0) == (columns % 2 == 0))
             var rounded = [UInt16](repeating: 0x7fff, count: max(1, room))
-            var (first, second) = ([Float](repeating: 0, count: tokens * rows), [Float](repeating: 0, count: tokens * rows))
+            var (first, second) = (
+              [Float](repeating: 0, count: tokens * rows), [Float](repeating: 0, count: tokens * rows)
+            )
             first.withUnsafeMutableBufferPointer { a in
               second.withUnsafeMutableBufferPointer { b in
                 hearth_dense_matmul(

@@ -87,7 +87,9 @@ extension BatchDecoder {
     if part.isReading { releaseFollowers(of: job) }
     var accepted = 0
     for place in 0..<rows.count {
-      let event = try logits.withMutableRow(rows.lowerBound + place) { row throws(SamplingError) in try choose(job, &row) }
+      let event = try logits.withMutableRow(rows.lowerBound + place) { row throws(SamplingError) in
+        try choose(job, &row)
+      }
       events.append(event)
       job.append(event.token.chosen.id)
       if event.finishReason != nil { break }
