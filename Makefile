@@ -20,6 +20,7 @@ help:
 	@echo 'make test-full-disk  a checkpoint on a file system that is full (needs root, to make one)'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
 	@echo 'make test-mpi  training by several processes and hosts over MPI (installs Open MPI; hosts need root)'
+	@echo 'make chitchat  fine-tuning on conversations between people, with and without replay (Python)'
 	@echo 'make bench-training  fine-tuning beside PyTorch and PEFT (Python; see Docs/performance.md)'
 	@echo 'make bench-serving  the server under load: beside llama-server, overloaded, with clients that leave; make soak-serving'
 	@echo '               for an hour (Python; see Docs/serving.md)'
@@ -207,6 +208,11 @@ clean:
 .PHONY: test-mpi
 test-mpi:
 	@Scripts/test-mpi.sh
+
+# Fine-tuning on conversations between people, which pip installs into .build; needs Python 3 with pip.
+.PHONY: chitchat
+chitchat: compare-model
+	python3 Scripts/chitchat.py
 
 # Fine-tuning beside PyTorch and PEFT; BENCH_TRAINING="--rounds 1" hands options on.
 .PHONY: bench-training
