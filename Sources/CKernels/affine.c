@@ -49,7 +49,7 @@ static void multiply_panel(const hearth_panel_product* product) {
   hearth_panel_product_scalar(product);
 }
 
-static void multiply_panels(hearth_panel_product product) {
+void hearth_panel_products(hearth_panel_product product) {
 #if defined(__x86_64__)
   switch (hearth_isa_current()) {
     case HEARTH_ISA_AVX2: hearth_panel_product_avx2(&product); return;
@@ -88,7 +88,7 @@ static size_t multiply_some(const job* j, const hearth_activation_block* activat
                                   .stride = j->terms * j->matrices[matrix]->blocks,
                                   .y = j->ys[matrix],
                                   .ldy = j->ldys[matrix]};
-  multiply_panels(product);
+  hearth_panel_products(product);
   if (j->residual != NULL) add_residual(j, &product);
   return product.panels;
 }

@@ -97,6 +97,9 @@ typedef struct {
   size_t ldy;
 } hearth_panel_product;
 
+/// The product, by the fastest kernel this CPU has.
+void hearth_panel_products(hearth_panel_product product);
+
 /// The plain twin, and the definition of the order of operations; one panel.
 void hearth_panel_product_scalar(const hearth_panel_product* product);
 /// By products of bytes in pairs.

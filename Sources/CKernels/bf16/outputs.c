@@ -19,13 +19,15 @@ HEARTH_INLINE void write_floats(const hearth_bf16_sums* s) {
     }
 }
 
-HEARTH_INLINE void write_halves(const hearth_bf16_sums* s, const bool native) {
+HEARTH_INLINE void write_halves(const hearth_bf16_sums* s, const bool adds, const bool native) {
   const hearth_bf16_matrix* m = s->matrix;
   for (size_t row = 0; row < s->rows; row++)
     for (size_t i = 0; i < s->lanes; i += LANE_COUNT) {
       lanes sum = lanes_load(s->sums + row * s->width + i) * m->scale;
-      halves_store_first((uint16_t*)m->c + (s->first + row) * m->ldc + s->lane + i, lanes_rounded(sum, native),
-                         padded(s->lanes) - i);
+      uint16_t* c = (uint16_t*)m->c + (s->first + row) * m->ldc + s->lane + i;
+      const size_t rest = (adds ? s->lanes : padded(s->lanes)) - i;
+      if (adds) sum += lanes_widened(halves_load_first(c, rest));
+      halves_store_first(c, lanes_rounded(sum, native), rest);
     }
 }
 
@@ -76,7 +78,8 @@ HEARTH_INLINE void write_body(void* context, int index, int count, const bool na
   (void)index, (void)count, (void)native;
   const hearth_bf16_sums* s = context;
   switch (s->matrix->output) {
-    case HEARTH_OUTPUT_BF16: write_halves(s, native); break;
+    case HEARTH_OUTPUT_BF16: write_halves(s, false, native); break;
+    case HEARTH_OUTPUT_ADD_BF16: write_halves(s, true, native); break;
     case HEARTH_OUTPUT_ADD_TRANSPOSED: add_transposed(s); break;
     case HEARTH_OUTPUT_SWIGLU: write_swiglu(s, native); break;
     case HEARTH_OUTPUT_SWIGLU_BACKWARD: write_swiglu_backward(s, native); break;

@@ -2,15 +2,22 @@
 
 #include "../pieces.h"
 #include "bf16_internal.h"
+#include "integers.h"
 #include "outputs.h"
 
 // The work is a list of pieces, each one panel of one matrix and a chunk of the rows; threads take a few at a time as they become
 // free. Which thread does a piece changes nothing in it. A chunk's rows stay in the second-level cache while panels pass by.
 
-/// What a thread works with: a panel, and the sums of a piece, twice for SwiGLU.
+enum {
+  PREFETCHED_ROWS = 56,
+  INTEGER_ROWS = 128,  ///< most rows of a piece with integer terms, whose panels need no cutting
+};
+
+/// What a thread works with: a panel, the sums of a piece, twice for SwiGLU, and those of a further integer term.
 typedef struct {
   _Alignas(64) uint16_t panel[HEARTH_BF16_DEPTH * HEARTH_BF16_LANES];
   float sums[2][HEARTH_BF16_ROWS * HEARTH_BF16_LANES];
+  float further[INTEGER_ROWS * HEARTH_BF16_LANES];
 } workspace;
 
 typedef struct {
@@ -44,13 +51,32 @@ static void prefetch_rows(const hearth_bf16_matrix* m, size_t row, size_t rows, 
   }
 }
 
+/// Adds the sums of an integer term, at most INTEGER_ROWS rows, to those there are.
+static void add_integers(const hearth_bf16_matrix* matrix, const hearth_bf16_term* term, size_t first_row, size_t rows,
+                         size_t lane, size_t width, bool begins, workspace* own, float* sums) {
+  const size_t left = matrix->lanes - lane, lanes = left < width ? left : width;
+  float* to = begins ? sums : own->further;
+  for (size_t row = 0; row < rows; row += PREFETCHED_ROWS) {
+    const size_t height = rows - row < PREFETCHED_ROWS ? rows - row : PREFETCHED_ROWS;
+    if (begins) prefetch_rows(matrix, first_row + row, height, lane);
+    hearth_bf16_integer_sums(term, first_row + row, height, lane, lanes, width, to + row * width);
+  }
+  if (begins) return;
+  for (size_t i = 0; i < rows * width; i++) sums[i] += own->further[i];
+}
+
 /// The sums of one panel over all terms.
 static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* terms, size_t count,
-                      size_t first_row, size_t rows, size_t lane, size_t width, uint16_t* panel, float* sums) {
-  enum { PREFETCHED_ROWS = 56 };
+                      size_t first_row, size_t rows, size_t lane, size_t width, workspace* own, float* sums) {
   const size_t left = matrix->lanes - lane;
+  uint16_t* panel = own->panel;
   bool begins = true;
-  for (size_t i = 0; i < count; i++)
+  for (size_t i = 0; i < count; i++) {
+    if (terms[i].integer != NULL) {
+      add_integers(matrix, &terms[i], first_row, rows, lane, width, begins, own, sums);
+      begins = false;
+      continue;
+    }
     for (size_t start = 0; start < terms[i].depth; start += HEARTH_BF16_DEPTH) {
       const size_t rest = terms[i].depth - start;
       const size_t depth = rest < HEARTH_BF16_DEPTH ? rest : HEARTH_BF16_DEPTH;
@@ -75,6 +101,7 @@ static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* 
       }
       begins = false;
     }
+  }
   if (begins) memset(sums, 0, rows * width * sizeof *sums);
 }
 
@@ -85,9 +112,9 @@ static void multiply_piece(const job* j, size_t piece, workspace* own) {
   const size_t first = j->rows * chunk / j->chunks, rows = j->rows * (chunk + 1) / j->chunks - first;
   const size_t lane = panel * HEARTH_BF16_LANES, left = matrix->lanes - lane;
   const size_t width = left <= 16 ? 16 : HEARTH_BF16_LANES;
-  add_terms(matrix, matrix->terms, matrix->term_count, first, rows, lane, width, own->panel, own->sums[0]);
+  add_terms(matrix, matrix->terms, matrix->term_count, first, rows, lane, width, own, own->sums[0]);
   if (matrix->output == HEARTH_OUTPUT_SWIGLU)
-    add_terms(matrix, matrix->up_terms, matrix->up_term_count, first, rows, lane, width, own->panel, own->sums[1]);
+    add_terms(matrix, matrix->up_terms, matrix->up_term_count, first, rows, lane, width, own, own->sums[1]);
   hearth_bf16_write(&(hearth_bf16_sums){.matrix = matrix,
                                         .first = first,
                                         .rows = rows,
@@ -108,11 +135,14 @@ static void multiply_pieces(void* context, int index, int count) {
 }
 
 void hearth_bf16_products(hearth_pool* pool, size_t rows, size_t count, const hearth_bf16_matrix* matrices) {
-  job j = {.matrices = matrices,
-           .count = count,
-           .rows = rows,
-           .chunks = (rows + HEARTH_BF16_ROWS - 1) / HEARTH_BF16_ROWS};
-  for (size_t i = 0; i < count; i++) j.panels += panels_of(&matrices[i]);
+  job j = {.matrices = matrices, .count = count, .rows = rows};
+  size_t most = HEARTH_BF16_ROWS;
+  for (size_t i = 0; i < count; i++) {
+    j.panels += panels_of(&matrices[i]);
+    for (size_t t = 0; t < matrices[i].term_count; t++)
+      if (matrices[i].terms[t].integer != NULL) most = INTEGER_ROWS;
+  }
+  j.chunks = (rows + most - 1) / most;
   if (j.panels == 0 || rows == 0) return;
   hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
   hearth_pool_share(pool, multiply_pieces, &j);

@@ -35,11 +35,17 @@ typedef struct {
 
 /// A product that is one part of a sum: a [rows, depth] times an operand. Rows of `a` lie `lda` elements apart; when depth is odd,
 /// the element after the last of each row can be read and is zero.
+///
+/// Or, where `integer` is given, the integer product of `hearth_affine_matmul` with a packed matrix [lanes, depth]: a is not read, but
+/// `integer_terms` of `quantized`, as `hearth_bf16_quantize` wrote it for `quantized_terms`.
 typedef struct {
   const uint16_t* a;
   size_t lda;
   hearth_operand b;
   size_t depth;
+  const hearth_affine* integer;
+  const void* quantized;
+  int quantized_terms, integer_terms;
 } hearth_bf16_term;
 
 /// What becomes of the sums.
@@ -47,6 +53,7 @@ typedef enum {
   HEARTH_OUTPUT_F32,             ///< c = scale·sum
   HEARTH_OUTPUT_ADD_F32,         ///< c = residual + scale·sum; residual may be c
   HEARTH_OUTPUT_BF16,            ///< c = scale·sum in bf16
+  HEARTH_OUTPUT_ADD_BF16,        ///< c = c + scale·sum in bf16, added in f32 and rounded once
   HEARTH_OUTPUT_ADD_TRANSPOSED,  ///< c[lane, row] += scale·sum
   HEARTH_OUTPUT_SWIGLU,          ///< gate = sum of `terms`, up = sum of `up_terms`, c = silu(gate)·up, all in bf16
   HEARTH_OUTPUT_SWIGLU_BACKWARD, ///< sum = dc: dgate, dup from gate and up, which they may replace, and c again, all in bf16
@@ -72,14 +79,26 @@ typedef struct {
 /// One more term; at most HEARTH_BF16_TERMS.
 static inline void hearth_bf16_add_term(hearth_bf16_matrix* matrix, const uint16_t* a, size_t lda, hearth_operand b,
                                         size_t depth) {
-  matrix->terms[matrix->term_count++] = (hearth_bf16_term){a, lda, b, depth};
+  matrix->terms[matrix->term_count++] = (hearth_bf16_term){.a = a, .lda = lda, .b = b, .depth = depth};
 }
 static inline void hearth_bf16_add_up_term(hearth_bf16_matrix* matrix, const uint16_t* a, size_t lda,
                                            hearth_operand b, size_t depth) {
-  matrix->up_terms[matrix->up_term_count++] = (hearth_bf16_term){a, lda, b, depth};
+  matrix->up_terms[matrix->up_term_count++] = (hearth_bf16_term){.a = a, .lda = lda, .b = b, .depth = depth};
+}
+static inline void hearth_bf16_append_term(hearth_bf16_matrix* matrix, hearth_bf16_term term) {
+  matrix->terms[matrix->term_count++] = term;
+}
+static inline void hearth_bf16_append_up_term(hearth_bf16_matrix* matrix, hearth_bf16_term term) {
+  matrix->up_terms[matrix->up_term_count++] = term;
+}
+static inline hearth_bf16_term hearth_bf16_integer_term(const hearth_affine* integer, const void* quantized,
+                                                        int quantized_terms, int terms) {
+  return (hearth_bf16_term){
+      .integer = integer, .quantized = quantized, .quantized_terms = quantized_terms, .integer_terms = terms};
 }
 
-/// All matrices of a list in one go; all have `rows` rows. After an odd number of lanes in bf16 a zero follows.
+/// All matrices of a list in one go; all have `rows` rows. After an odd number of lanes in bf16 a zero follows, or, where bf16 is
+/// added, what was there.
 void hearth_bf16_products(hearth_pool* pool, size_t rows, size_t count,
                           const hearth_bf16_matrix* matrices);
 
@@ -90,6 +109,9 @@ size_t hearth_bf16_stride(size_t columns);
 /// y = bf16(x), subnormals to zero; after an odd number of columns a zero follows. x [rows, columns], rows `ldx` apart; of y `ldy`.
 void hearth_bf16_round(hearth_pool* pool, uint16_t* y, size_t ldy, const float* x, size_t ldx,
                        size_t rows, size_t columns);
+/// `hearth_quantize_activations` of bf16 numbers: x [rows, columns], rows `ldx` apart, columns a multiple of 32.
+void hearth_bf16_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns,
+                          int terms);
 /// y[c, r] = x[r, c]: rows of y are as `hearth_bf16_round` leaves them.
 void hearth_bf16_transpose(hearth_pool* pool, uint16_t* y, size_t ldy, const uint16_t* x,
                            size_t ldx, size_t rows, size_t columns);
@@ -97,6 +119,17 @@ void hearth_bf16_transpose(hearth_pool* pool, uint16_t* y, size_t ldy, const uin
 void hearth_bf16_rms_norm(hearth_pool* pool, uint16_t* y, size_t ldy, float* reciprocal,
                           const float* x, const float* weight, size_t rows, size_t width,
                           float epsilon);
+
+/// `hearth_adamw` of a parameter whose gradient and first moment are kept in bf16: read widened, the moment rounded when it is
+/// written, with everything between in f32.
+void hearth_bf16_adamw(hearth_pool* pool, float* parameters, uint16_t* first, float* second, const uint16_t* gradient,
+                       size_t count, const hearth_adamw_settings* settings);
+/// `hearth_sum_of_squares` of bf16 numbers.
+double hearth_bf16_sum_of_squares(hearth_pool* pool, const uint16_t* x, size_t count);
+/// The floats that bf16 numbers stand for.
+void hearth_bf16_widen(float* y, const uint16_t* x, size_t count);
+/// y = bf16(y + x), one by one.
+void hearth_bf16_add(uint16_t* y, const float* x, size_t count);
 
 /// `hearth_cross_entropy` of logits [rows, vocabulary], rows `ld` apart; the gradient, when `scale` is not 0, replaces them as bf16
 /// numbers, rows 2 · ld apart. `ld` is at least vocabulary, and vocabulary + 1 when that is odd.

@@ -132,9 +132,16 @@ extension FineTuningRecipe {
     case .f32: .reference
     case .serving: .serving
     case .bf16: .bf16
+    case .int8: .int8
     }
   }
 
   /// What gradients, the references of preferences and the probe against forgetting are computed in.
-  var trainedPrecision: Precision { precision == .bf16 ? .bf16 : .reference }
+  var trainedPrecision: Precision {
+    switch precision {
+    case .f32, .serving: .reference
+    case .bf16: .bf16
+    case .int8: .int8
+    }
+  }
 }

@@ -36,6 +36,8 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case serving
     /// Products of gradients and held-out loss in bf16, with sums in f32; what is trained is f32.
     case bf16
+    /// As bf16, but gradients go back through the quantised base in int8. In full fine-tuning nothing is quantised: it is bf16 then.
+    case int8
 
     /// bf16 where this CPU has instructions for it, else f32.
     public static var standard: TrainingPrecision { Precision.hasFastBF16 ? .bf16 : .f32 }

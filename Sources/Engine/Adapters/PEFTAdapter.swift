@@ -217,6 +217,16 @@ extension StoredTensor {
   ///
   /// - Throws: `CheckpointError` when Hearth does not know the format.
   func float32Values() throws(CheckpointError) -> [Float] {
+    try requireFormat()
+    var values = [Float](repeating: 0, count: elementCount)
+    unsafe values.withUnsafeMutableBufferPointer { values in
+      if let base = values.baseAddress { unsafe writeFloat32(to: base) }
+    }
+    return values
+  }
+
+  /// - Throws: `CheckpointError` when Hearth does not know the format.
+  func requireFormat() throws(CheckpointError) {
     guard let format = unsafe hearth_format_for(formatNumber),
       unsafe elementCount % Int(format.pointee.block_elements) == 0
     else {
@@ -224,9 +234,23 @@ extension StoredTensor {
         .unsupported, file: file, place: .tensor(name), "is stored in a way Hearth does not know",
         found: "\(type)")
     }
-    var values = [Float](repeating: 0, count: elementCount)
-    guard elementCount > 0 else { return values }
-    unsafe withBytes { unsafe format.pointee.dequantize(&values, $0.baseAddress, values.count) }
-    return values
+  }
+
+  /// Writes all elements in f32, and lets the file's own bytes go.
+  ///
+  /// The format is one that `requireFormat` lets pass.
+  func writeFloat32(to values: UnsafeMutablePointer<Float>) {
+    guard elementCount > 0, let format = unsafe hearth_format_for(formatNumber) else { return }
+    let (elements, bytes) = unsafe (Int(format.pointee.block_elements), Int(format.pointee.block_bytes))
+    // A token table at once would be the largest thing in memory.
+    let piece = max(elements, (1 << 20) / elements * elements)
+    for start in stride(from: 0, to: elementCount, by: piece) {
+      unsafe withBytes {
+        guard let base = $0.baseAddress else { return }
+        unsafe format.pointee.dequantize(
+          values + start, base + start / elements * bytes, min(piece, elementCount - start))
+      }
+      letGo()
+    }
   }
 }

@@ -12,7 +12,7 @@ extension Pass {
     precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
     var losses = [Float](repeating: 0, count: hidden.rows)
-    let map = HalfLinear(linear: head, pair: nil, pool: pool, workspace: workspace)
+    let map = halfLinear(head, with: nil)
     // Rows of a multiple of 1 KB would meet in the same sets of the first-level cache.
     let padded = (vocabulary + 15) / 16 * 16 + ((vocabulary + 15) / 16 % 16 == 0 ? 16 : 0)
     for start in stride(from: 0, to: hidden.rows, by: chunkRows) {

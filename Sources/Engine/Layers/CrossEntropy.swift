@@ -19,7 +19,7 @@ extension Pass {
     _ hidden: Tensor, _ head: Linear, targets: [Int32], scale: Float, weights: [Float]? = nil
   ) -> [Float] {
     precondition(hidden.rows == targets.count, "\(targets.count) targets for \(hidden.rows) rows")
-    if precision == .bf16 { return halfCrossEntropy(hidden, head, targets, scale, weights) }
+    if precision.usesHalves { return halfCrossEntropy(hidden, head, targets, scale, weights) }
     let (width, vocabulary, chunkRows) = (head.inputs, head.outputs, 128)
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
     precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")

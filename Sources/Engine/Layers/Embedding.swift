@@ -11,6 +11,7 @@ extension Pass {
       unsafe table.readRow(Int(index), into: y.data + row * table.columns)
     }
     record(y, inputs: [], parameters: [table]) { dy in
+      if let gradient = table.halfGradient { return gradient.add(dy, toRows: indices) }
       guard let gradient = unsafe table.gradient else { return }
       for (row, index) in indices.enumerated() {
         unsafe hearth_add_scaled(

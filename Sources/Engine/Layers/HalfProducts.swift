@@ -11,9 +11,20 @@ struct HalfProducts {
   /// a·b, where a's columns are summed over.
   @safe
   struct Term {
-    let a: HalfTensor
-    let b: hearth_operand
-    let owner: AnyObject
+    let term: hearth_bf16_term
+    let owners: [AnyObject]
+
+    /// A product in bf16.
+    init(a: HalfTensor, b: hearth_operand, owner: AnyObject) {
+      var term = unsafe hearth_bf16_term()
+      unsafe (term.a, term.lda, term.b, term.depth) = (UnsafePointer(a.data), a.stride, b, a.columns)
+      unsafe (self.term, owners) = (term, [a, owner])
+    }
+
+    /// A product in integers, with a packed matrix, of one term of `a` or of two.
+    init(a: IntegerRows, terms: Int32, packed: OpaquePointer, owner: AnyObject) {
+      unsafe (term, owners) = (hearth_bf16_integer_term(packed, a.data, a.terms, terms), [a, owner])
+    }
   }
 
   /// What becomes of the sums.
@@ -27,6 +38,8 @@ struct HalfProducts {
     case half(HalfTensor, scale: Float = 1)
     /// gradient `[rows, lanes]` += sum.
     case gradient(UnsafeMutablePointer<Float>, columns: Int)
+    /// Likewise, rounded.
+    case halfGradient(HalfGradient)
     /// gradient `[lanes, rows]` += the sums, turned.
     case gradientTurned(UnsafeMutablePointer<Float>, columns: Int)
     /// gate = sum, up = the other sum, y = silu(gate) · up.
@@ -41,8 +54,8 @@ struct HalfProducts {
     unsafe (matrix.lanes, matrix.scale) = (lanes, 1)
     precondition(terms.count <= HEARTH_BF16_TERMS, "\(terms.count) terms in one product")
     for term in terms {
-      unsafe hearth_bf16_add_term(&matrix, term.a.data, term.a.stride, term.b, term.a.columns)
-      kept += [term.a, term.owner]
+      unsafe hearth_bf16_append_term(&matrix, term.term)
+      kept += term.owners
     }
     switch output {
     case .float(let y, let scale):
@@ -60,6 +73,11 @@ struct HalfProducts {
     case .gradient(let gradient, let columns):
       unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_ADD_F32, UnsafeMutableRawPointer(gradient), columns)
       unsafe matrix.residual = UnsafePointer(gradient)
+    case .halfGradient(let gradient):
+      unsafe (matrix.c, matrix.ldc) = (UnsafeMutableRawPointer(gradient.data), gradient.columns)
+      unsafe matrix.output = gradient.isZero ? HEARTH_OUTPUT_BF16 : HEARTH_OUTPUT_ADD_BF16
+      gradient.isZero = false
+      kept.append(gradient)
     case .gradientTurned(let gradient, let columns):
       unsafe (matrix.output, matrix.c, matrix.ldc) = (
         HEARTH_OUTPUT_ADD_TRANSPOSED, UnsafeMutableRawPointer(gradient), columns
@@ -68,8 +86,8 @@ struct HalfProducts {
       unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_SWIGLU, UnsafeMutableRawPointer(y.data), y.stride)
       unsafe (matrix.gate, matrix.up) = (gate.data, up.data)
       for term in upTerms {
-        unsafe hearth_bf16_add_up_term(&matrix, term.a.data, term.a.stride, term.b, term.a.columns)
-        kept += [term.a, term.owner]
+        unsafe hearth_bf16_append_up_term(&matrix, term.term)
+        kept += term.owners
       }
       kept += [gate, up, y]
     case .swiGLUBackward(let gate, let up, let y):
@@ -106,6 +124,8 @@ struct HalfProducts {
 struct HalfLinear {
   let linear: Linear
   let pair: LowRankPair?
+  /// Whether dy·W is in integers, where W is packed turned round.
+  let usesIntegers: Bool
   let pool: WorkerPool
   let workspace: Workspace
 
@@ -122,13 +142,19 @@ struct HalfLinear {
 
   /// The terms of dx.
   func gradientTerms(_ dy: HalfTensor, _ du: HalfTensor?) -> [HalfProducts.Term] {
-    var terms = unsafe [
-      HalfProducts.Term(a: dy, b: linear.weight.operand(overRows: true, pool), owner: linear.weight)
-    ]
+    var terms = [gradientBaseTerm(dy)]
     if let pair, let du {
       unsafe terms.append(HalfProducts.Term(a: du, b: pair.down.operand(overRows: true, pool), owner: pair.down))
     }
     return terms
+  }
+
+  private func gradientBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term {
+    let weight = linear.weight
+    if usesIntegers, let turned = unsafe weight.turned {
+      return unsafe HalfProducts.Term(a: dy.quantized(terms: 1, pool), terms: 1, packed: turned, owner: weight)
+    }
+    return unsafe HalfProducts.Term(a: dy, b: weight.operand(overRows: true, pool), owner: weight)
   }
 
   /// Adds the product that gives u.
@@ -167,10 +193,9 @@ struct HalfLinear {
           .gradientTurned(gradient, columns: pair.rank))
       }
     }
-    if linear.weight.isTrainable, let gradient = unsafe linear.weight.gradient {
+    if let output = linear.weight.gradientOutput {
       unsafe products[dy.columns, default: HalfProducts()].add(
-        [HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)], lanes: x.columns,
-        .gradient(gradient, columns: x.columns))
+        [HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)], lanes: x.columns, output)
     }
   }
 
@@ -199,6 +224,15 @@ struct HalfLinear {
   }
 }
 
+extension Parameter {
+  /// Where a product adds to the gradient; nil when there is none.
+  fileprivate var gradientOutput: HalfProducts.Output? {
+    guard isTrainable else { return nil }
+    if let halfGradient { return .halfGradient(halfGradient) }
+    return unsafe gradient.map { unsafe .gradient($0, columns: columns) }
+  }
+}
+
 extension Pass {
   /// The map with what the pass's adapter adds to it; nil where more is wanted than bf16 products do: dropout, DoRA, or an adapter
   /// for some of the rows.
@@ -210,12 +244,17 @@ extension Pass {
       else { return nil }
       pair = found
     }
-    return HalfLinear(linear: linear, pair: pair, pool: pool, workspace: workspace)
+    return halfLinear(linear, with: pair)
+  }
+
+  /// The map with a pair, or by itself.
+  func halfLinear(_ linear: Linear, with pair: LowRankPair?) -> HalfLinear {
+    HalfLinear(linear: linear, pair: pair, usesIntegers: precision == .int8, pool: pool, workspace: workspace)
   }
 
   /// Several maps without biases, if all can be computed so.
   func halfLinears(_ linears: [Linear]) -> [HalfLinear]? {
-    guard precision == .bf16, linears.allSatisfy({ $0.bias == nil }) else { return nil }
+    guard precision.usesHalves, linears.allSatisfy({ $0.bias == nil }) else { return nil }
     let halves = linears.compactMap(halfLinear)
     return halves.count == linears.count ? halves : nil
   }

@@ -99,8 +99,8 @@ extension Pass {
   }
 
   private func floatProduct(_ linear: Linear, _ x: Tensor, _ y: Tensor) {
-    if precision == .bf16 {
-      let map = HalfLinear(linear: linear, pair: nil, pool: pool, workspace: workspace)
+    if precision.usesHalves {
+      let map = halfLinear(linear, with: nil)
       var products = HalfProducts()
       products.add(map.terms(HalfTensor(rounding: x, pool, in: workspace), nil), lanes: y.columns, .float(y))
       return products.run(rows: x.rows, pool)
@@ -127,8 +127,9 @@ extension Pass {
     let (slot, source, rows) = (x.slot, linear.weight.isTrainable ? x.remembered : nil, x.rows)
     record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) {
       [pool, workspace, precision] dy in
-      if precision == .bf16 {
-        let map = HalfLinear(linear: linear, pair: nil, pool: pool, workspace: workspace)
+      if precision.usesHalves {
+        let map = HalfLinear(
+          linear: linear, pair: nil, usesIntegers: precision == .int8, pool: pool, workspace: workspace)
         map.backward(HalfTensor(rounding: dy, pool, in: workspace), x: source, into: slot)
       } else if slot.isRequired {
         let (dx, accumulate) = slot.forWriting()
@@ -138,7 +139,7 @@ extension Pass {
             linear.inputs, dx.data, dx.columns, accumulate)
         }
       }
-      if precision != .bf16, let x = source?.value, let gradient = unsafe linear.weight.gradient {
+      if !precision.usesHalves, let x = source?.value, let gradient = unsafe linear.weight.gradient {
         unsafe hearth_sgemm(
           pool.pointer, true, false, linear.outputs, linear.inputs, x.rows, dy.data, dy.columns, x.data,
           x.columns, gradient, linear.inputs, true)

@@ -9,6 +9,12 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Products in bf16 with sums in f32, everything else in f32: for training, and for losses of whole sequences. A model is not
   /// loaded in it.
   case bf16
+  /// `bf16`, but gradients go back through packed matrices in integers: both in int8 with a scale for 32 numbers, the matrices turned
+  /// round and quantised again. The forward pass is that of `bf16`.
+  case int8
+
+  /// Whether activations between products are in bf16.
+  var usesHalves: Bool { self == .bf16 || self == .int8 }
 
   /// Those a model can be loaded in.
   public static let allCases: [Precision] = [.serving, .reference]
@@ -110,7 +116,7 @@ public final class Pass {
   ) {
     self.pool = pool
     self.workspace = workspace
-    self.precision = tape == nil || precision == .bf16 ? precision : .reference
+    self.precision = tape == nil || precision.usesHalves ? precision : .reference
     var positions: [Int32] = []
     for (start, end) in zip(starts, starts.dropFirst()) { positions += 0..<(end - start) }
     self.positions = positions

@@ -14,6 +14,8 @@ final class HalfTensor {
   private let workspace: Workspace
   /// Whose memory this is, when it is another's.
   private let owner: Tensor?
+  /// The rows in integers, once a product has asked for them.
+  private var integers: IntegerRows?
 
   init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
     (self.rows, self.columns, self.workspace) = (rows, columns, workspace)
@@ -50,8 +52,32 @@ final class HalfTensor {
     return turned
   }
 
+  /// The rows as integer products read them, for as many terms at least; made once.
+  func quantized(terms: Int32, _ pool: WorkerPool) -> IntegerRows {
+    if let integers, integers.terms >= terms { return integers }
+    let made = IntegerRows(rows, columns, terms: terms, in: workspace)
+    unsafe hearth_bf16_quantize(pool.pointer, made.data, data, stride, rows, columns, terms)
+    integers = made
+    return made
+  }
+
   /// As the right side of a product whose sums run over its rows: lanes are its columns.
   var operandOverRows: hearth_operand {
     unsafe hearth_operand(kind: HEARTH_OPERAND_BF16, data: data, ld: stride, transposed: true)
   }
+}
+
+/// Rows of activations in int8, quantised in blocks of 32 as serving quantises them.
+@safe
+final class IntegerRows {
+  let terms: Int32
+  let data: UnsafeMutablePointer<Float>
+  private let workspace: Workspace
+
+  fileprivate init(_ rows: Int, _ columns: Int, terms: Int32, in workspace: Workspace) {
+    (self.terms, self.workspace) = (terms, workspace)
+    unsafe data = workspace.take((hearth_activation_bytes(columns, terms) * rows + 3) / 4)
+  }
+
+  deinit { unsafe workspace.give(data) }
 }

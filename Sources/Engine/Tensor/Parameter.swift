@@ -47,12 +47,16 @@ public final class Parameter {
   var isTrainable = false
   /// Counts changes of the values, for what is computed from them and kept.
   private(set) var version = 0
-  /// ∂loss/∂self, `[rows, columns]`, allocated and zeroed by the trainer.
+  /// ∂loss/∂self, `[rows, columns]`, allocated and zeroed by the trainer; nil where it is kept in bf16.
   private(set) var gradient: UnsafeMutablePointer<Float>?
+  /// The gradient of a matrix that is trained with its gradient in bf16.
+  private(set) var halfGradient: HalfGradient?
   /// The f32 values, when they are held.
   private(set) var float32: UnsafeMutablePointer<Float>?
   /// The packed form of quantised blocks, when there is one; a `hearth_affine`.
   private(set) var packed: OpaquePointer?
+  /// The packed form turned round, `[columns, rows]` in 8 bits, while integer products with gradients read it.
+  private(set) var turned: OpaquePointer?
   /// The packed form of floats, when there is one; a `hearth_dense`.
   private(set) var dense: OpaquePointer?
 
@@ -72,6 +76,7 @@ public final class Parameter {
     unsafe free(gradient)
     unsafe free(float32)
     unsafe hearth_affine_free(packed)
+    unsafe hearth_affine_free(turned)
     unsafe hearth_dense_free(dense)
   }
 
@@ -187,6 +192,15 @@ public final class Parameter {
     noteChange()
   }
 
+  /// Replaces the f32 values by those of a tensor of this parameter's shape, whose format is known.
+  func setValues(_ tensor: StoredTensor) {
+    precondition(tensor.elementCount == count, "\(name.gguf): \(tensor.elementCount) values for \(count)")
+    if unsafe float32 == nil { unsafe float32 = Parameter.allocate(count) }
+    if let float32 = unsafe float32 { unsafe tensor.writeFloat32(to: float32) }
+    dropPacked()
+    noteChange()
+  }
+
   /// To be called by whoever changes the f32 values in place.
   func noteChange() { version += 1 }
 
@@ -227,20 +241,38 @@ public final class Parameter {
     }
   }
 
+  /// Turns the packed blocks round, for integer products with gradients; nothing where there are none, or too few rows for a block.
+  func packTurned(_ pool: WorkerPool) {
+    guard let packed = unsafe packed, unsafe turned == nil, rows % 32 == 0 else { return }
+    unsafe turned = hearth_affine_turn(pool.pointer, packed)
+  }
+
+  func dropTurned() {
+    unsafe hearth_affine_free(turned)
+    unsafe turned = nil
+  }
+
   func dropPacked() {
     unsafe hearth_affine_free(packed)
     unsafe hearth_dense_free(dense)
     unsafe (packed, dense) = (nil, nil)
+    dropTurned()
   }
 
   // MARK: Training
 
   /// Makes room for a gradient and lets training change the values.
-  func startTraining(_ pool: WorkerPool) {
+  ///
+  /// - Parameter inHalf: Whether the gradient is kept in bf16; whoever adds to it then does so by `halfGradient`.
+  func startTraining(_ pool: WorkerPool, inHalf: Bool = false) {
     holdFloat32(pool)
     dropPacked()
     isTrainable = true
-    if unsafe gradient == nil { unsafe gradient = Parameter.allocate(count) }
+    if inHalf {
+      if halfGradient == nil { halfGradient = HalfGradient(rows, columns) }
+    } else if unsafe gradient == nil {
+      unsafe gradient = Parameter.allocate(count)
+    }
     zeroGradient()
   }
 
@@ -248,14 +280,17 @@ public final class Parameter {
     isTrainable = false
     unsafe free(gradient)
     unsafe gradient = nil
+    halfGradient = nil
   }
 
   func zeroGradient() {
+    halfGradient?.isZero = true
     if let gradient = unsafe gradient { unsafe gradient.update(repeating: 0, count: count) }
   }
 
   /// The gradient's elements, for tests.
   package var gradientValues: [Float] {
+    if let halfGradient { return halfGradient.values }
     guard let gradient = unsafe gradient else { return [] }
     return unsafe Array(UnsafeBufferPointer(start: gradient, count: count))
   }

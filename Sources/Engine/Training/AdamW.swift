@@ -22,31 +22,56 @@ final class AdamW {
   let parameters: [Parameter]
   /// Steps taken.
   var stepCount = 0
-  /// m and v of each parameter, zero at first.
-  private(set) var first: [[Float]]
-  private(set) var second: [[Float]]
+  /// Of each parameter, zero at first.
+  private(set) var moments: [Moments]
+
+  /// A parameter's moments.
+  ///
+  /// The first one is in bf16 where the gradient is: widened when it is read, rounded to nearest, ties to even, when it is written; the
+  /// step itself is taken with the one before rounding. The second one changes by a thousandth a step, which bf16 could not hold.
+  struct Moments: Equatable {
+    /// m in f32, or nothing.
+    var first: [Float] = []
+    /// m in bf16, or nothing.
+    var halfFirst: [UInt16] = []
+    /// v.
+    var second: [Float] = []
+
+    /// Numbers in m and in v.
+    var counts: [Int] { [first.count, halfFirst.count, second.count] }
+
+    init(of parameter: Parameter) {
+      second = [Float](repeating: 0, count: parameter.count)
+      if parameter.halfGradient == nil {
+        first = second
+      } else {
+        halfFirst = [UInt16](repeating: 0, count: second.count)
+      }
+    }
+  }
 
   init(_ parameters: [Parameter], settings: Settings) {
     self.settings = settings
     self.parameters = parameters
-    first = parameters.map { [Float](repeating: 0, count: $0.count) }
-    second = first
+    moments = parameters.map(Moments.init)
   }
 
-  /// Restores what an earlier run left.
-  func restore(stepCount: Int, first: [[Float]], second: [[Float]]) {
-    precondition(
-      first.map(\.count) == parameters.map(\.count) && second.map(\.count) == first.map(\.count),
-      "moments of other parameters")
-    self.stepCount = stepCount
-    self.first = first
-    self.second = second
+  /// Restores the moments of one parameter that an earlier run left.
+  func restore(_ moments: Moments, of index: Int) {
+    precondition(moments.counts == self.moments[index].counts, "moments of another parameter")
+    self.moments[index] = moments
   }
 
   /// √Σg² over all parameters, in double precision.
   func gradientNorm(_ pool: WorkerPool) -> Double {
     var squares = 0.0
     for parameter in parameters {
+      if let gradient = parameter.halfGradient {
+        if !gradient.isZero {
+          unsafe squares += hearth_bf16_sum_of_squares(pool.pointer, gradient.data, gradient.count)
+        }
+        continue
+      }
       guard let gradient = unsafe parameter.gradient else { continue }
       unsafe squares += hearth_sum_of_squares(pool.pointer, gradient, parameter.count)
     }
@@ -57,7 +82,7 @@ final class AdamW {
   func step(learningRate: Double, gradientScale: Float, _ pool: WorkerPool) {
     stepCount += 1
     for (index, parameter) in parameters.enumerated() {
-      guard let gradient = unsafe parameter.gradient, let values = unsafe parameter.float32 else { continue }
+      guard let values = unsafe parameter.float32 else { continue }
       let decays = parameter.rows > 1 || settings.decaysVectors
       var c = hearth_adamw_settings()
       c.learning_rate = .init(learningRate)
@@ -68,10 +93,23 @@ final class AdamW {
       c.correction1 = 1 - power(Double(settings.beta1), stepCount)
       c.correction2 = 1 - power(Double(settings.beta2), stepCount)
       c.gradient_scale = gradientScale
-      unsafe hearth_adamw(
-        pool.pointer, values, &first[index], &second[index], gradient, parameter.count, &c)
+      unsafe AdamW.move(parameter, values, &moments[index], &c, pool)
       parameter.noteChange()
       parameter.zeroGradient()
+    }
+  }
+
+  private static func move(
+    _ parameter: Parameter, _ values: UnsafeMutablePointer<Float>, _ moments: inout Moments,
+    _ settings: inout hearth_adamw_settings, _ pool: WorkerPool
+  ) {
+    if let gradient = parameter.halfGradient {
+      gradient.materialize()
+      unsafe hearth_bf16_adamw(
+        pool.pointer, values, &moments.halfFirst, &moments.second, gradient.data, parameter.count, &settings)
+    } else if let gradient = unsafe parameter.gradient {
+      unsafe hearth_adamw(
+        pool.pointer, values, &moments.first, &moments.second, gradient, parameter.count, &settings)
     }
   }
 

@@ -26,7 +26,7 @@ extension LanguageModel {
   /// - Throws: `CheckpointError` when a parameter is missing or has another shape; no parameter has changed then.
   public func readParameters(from folder: String) throws(CheckpointError) {
     let file = try SafetensorsFile(path: folder + "/" + LanguageModel.parametersName)
-    var values: [[Float]] = []
+    var stored: [StoredTensor] = []
     for parameter in parameters {
       let name = parameter.name.huggingFace
       guard let tensor = try file.tensorIfPresent(name), tensor.shape == [parameter.rows, parameter.columns]
@@ -36,9 +36,11 @@ extension LanguageModel {
           expected: "[\(parameter.rows), \(parameter.columns)]",
           advice: "The run was trained on another base model")
       }
-      values.append(try tensor.float32Values())
+      try tensor.requireFormat()
+      stored.append(tensor)
     }
-    for (parameter, values) in zip(parameters, values) { parameter.setValues(values) }
+    // One after the other: the file's pages count as this process's memory while they are mapped in.
+    for (parameter, tensor) in zip(parameters, stored) { parameter.setValues(tensor) }
     revision += 1
   }
 }

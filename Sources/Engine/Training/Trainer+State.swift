@@ -1,22 +1,30 @@
+internal import CKernels
+
 /// What a trainer has to remember beside the parameters: AdamW's moments and the number of steps.
 extension Trainer {
   private static let stepKey = "step"
+  private static let firstPrefix = "first."
+  private static let secondPrefix = "second."
 
   /// Writes the moments to a safetensors file.
   ///
-  /// Tensors are called `first.NAME` and `second.NAME`, NAME being the parameter's Hugging Face name, rows as they lie in memory.
+  /// Tensors are called `first.NAME` and `second.NAME`, NAME being the parameter's Hugging Face name, rows as they lie in memory; first
+  /// moments in bf16 where they are kept in it.
   ///
   /// - Throws: `FileError` when the file cannot be written; nothing is left behind then.
   public func writeState(to path: String) throws {
     var writer = SafetensorsWriter(metadata: [Trainer.stepKey: "\(optimizer.stepCount)"])
-    for (index, parameter) in optimizer.parameters.enumerated() {
-      let shape = [parameter.rows, parameter.columns]
-      writer.add(
-        OutgoingTensor(
-          name: "first." + parameter.name.huggingFace, values: optimizer.first[index], shape: shape))
-      writer.add(
-        OutgoingTensor(
-          name: "second." + parameter.name.huggingFace, values: optimizer.second[index], shape: shape))
+    for (parameter, moments) in zip(optimizer.parameters, optimizer.moments) {
+      let (name, shape) = (parameter.name.huggingFace, [parameter.rows, parameter.columns])
+      if moments.halfFirst.isEmpty {
+        writer.add(OutgoingTensor(name: Trainer.firstPrefix + name, values: moments.first, shape: shape))
+      } else {
+        writer.add(
+          OutgoingTensor(name: Trainer.firstPrefix + name, type: .bf16, shape: shape) { sink in
+            unsafe try sink.append(moments.halfFirst.span.bytes)
+          })
+      }
+      writer.add(OutgoingTensor(name: Trainer.secondPrefix + name, values: moments.second, shape: shape))
     }
     try writer.write(to: path)
   }
@@ -30,17 +38,34 @@ extension Trainer {
       throw CheckpointError(
         .malformed, file: path, place: .key(Trainer.stepKey), "does not say how many steps were taken")
     }
-    var moments: (first: [[Float]], second: [[Float]]) = ([], [])
+    var stored: [(first: StoredTensor, second: StoredTensor)] = []
     for parameter in optimizer.parameters {
-      moments.first.append(try Trainer.moment("first.", parameter, file))
-      moments.second.append(try Trainer.moment("second.", parameter, file))
+      stored.append(
+        (
+          try Trainer.moment(Trainer.firstPrefix, parameter, file),
+          try Trainer.moment(Trainer.secondPrefix, parameter, file)
+        ))
     }
-    optimizer.restore(stepCount: step, first: moments.first, second: moments.second)
+    for (index, parameter) in optimizer.parameters.enumerated() {
+      let (first, second) = (try stored[index].first.float32Values(), try stored[index].second.float32Values())
+      var moments = optimizer.moments[index]
+      moments.second = second
+      if moments.halfFirst.isEmpty {
+        moments.first = first
+      } else {
+        // What is in bf16 already stays as it is; a run that kept it in f32 goes on with it rounded.
+        unsafe hearth_bf16_round(
+          model.pool.pointer, &moments.halfFirst, parameter.columns, first, parameter.columns, parameter.rows,
+          parameter.columns)
+      }
+      optimizer.restore(moments, of: index)
+    }
+    optimizer.stepCount = step
   }
 
   private static func moment(
     _ prefix: String, _ parameter: Parameter, _ file: SafetensorsFile
-  ) throws(CheckpointError) -> [Float] {
+  ) throws(CheckpointError) -> StoredTensor {
     let name = prefix + parameter.name.huggingFace
     guard let tensor = try file.tensorIfPresent(name) else {
       throw CheckpointError(
@@ -52,7 +77,8 @@ extension Trainer {
         .mismatch, file: file.path, place: .tensor(name), "has the wrong shape",
         expected: "[\(parameter.rows), \(parameter.columns)]", found: "\(tensor.shape)")
     }
-    return try tensor.float32Values()
+    try tensor.requireFormat()
+    return tensor
   }
 }
 

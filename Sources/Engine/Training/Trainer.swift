@@ -27,7 +27,7 @@ public final class Trainer {
     public var seed: UInt64
     /// Whether gains and biases decay too.
     public var decaysVectors: Bool
-    /// What is computed in: `reference` (f32) or `bf16`.
+    /// What is computed in: `reference` (f32), `bf16` or `int8`.
     public var precision: Precision
 
     /// Settings; the defaults are those of a new fine-tuning recipe.
@@ -66,18 +66,25 @@ public final class Trainer {
     self.adapter = adapter
     self.settings = settings
     let trained = adapter?.parameters ?? model.parameters
-    for parameter in trained { parameter.startTraining(model.pool) }
+    // Only products add to these matrices' gradients, and look-ups; an odd row would end in the middle of a pair.
+    let matrices = adapter == nil && settings.precision.usesHalves ? model.servedMatrices : []
+    for parameter in trained {
+      parameter.startTraining(
+        model.pool, inHalf: matrices.contains(ObjectIdentifier(parameter)) && parameter.columns % 2 == 0)
+    }
     optimizer = AdamW(
       trained,
       settings: AdamW.Settings(weightDecay: settings.weightDecay, decaysVectors: settings.decaysVectors))
     // Products in bf16 read the packed weights.
-    if settings.precision != .bf16 { model.holdFloat32ForTraining() }
+    if !settings.precision.usesHalves { model.holdFloat32ForTraining() }
+    if settings.precision == .int8 { model.packTurned() }
     model.workspace.trim()
   }
 
   /// Frees gradients; the trained values stay.
   public func finish() {
     for parameter in optimizer.parameters { parameter.stopTraining() }
+    for parameter in model.parameters { parameter.dropTurned() }
   }
 
   /// Adds the gradient of Σ −log p · `scale` over the supervised tokens.
@@ -92,8 +99,8 @@ public final class Trainer {
   /// speed needs: from some hundred rows on, products in bf16 gain nothing from more. Full fine-tuning, whose parameters take most
   /// of the memory, makes do with fewer. In f32, batches are computed as they are.
   private func parts(of batch: TrainingBatch) -> [TrainingBatch] {
-    guard settings.precision == .bf16 else { return [batch] }
-    let limit = adapter == nil ? 256 : 1024
+    guard settings.precision.usesHalves else { return [batch] }
+    let limit = adapter == nil || settings.precision == .int8 ? 512 : 1024
     var (parts, first): ([TrainingBatch], Int) = ([], 0)
     for sequence in 0..<batch.sequenceCount {
       let isLast = sequence + 1 == batch.sequenceCount
@@ -184,6 +191,12 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension LanguageModel {
+  /// Holds every packed matrix turned round as well, for integer products with gradients.
+  func packTurned() {
+    for linear in linears { linear.weight.packTurned(pool) }
+    architecture.head.weight.packTurned(pool)
+  }
+
   /// Holds in f32 what training multiplies with, so that it is not dequantised anew in every step.
   func holdFloat32ForTraining() {
     for linear in linears { linear.weight.holdFloat32(pool) }

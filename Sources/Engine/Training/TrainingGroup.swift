@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// Processes that train one model together, each on its share of every batch ("data parallelism").
 ///
 /// All members hold the same parameters and take the same steps; what they tell each other is the sum of their gradients. A call
@@ -18,6 +20,15 @@ public protocol TrainingGroup: AnyObject {
 }
 
 extension TrainingGroup {
+  /// Replaces bf16 numbers by those of member 0.
+  fileprivate func share(_ halves: inout [UInt16]) throws {
+    var values = [Float](repeating: 0, count: halves.count)
+    unsafe hearth_bf16_widen(&values, halves, halves.count)
+    var span = values.mutableSpan
+    try share(&span)
+    for index in halves.indices { halves[index] = UInt16(truncatingIfNeeded: values[index].bitPattern >> 16) }
+  }
+
   /// Which of `count` things this member works on: as many for each as can be.
   func share(of count: Int) -> Range<Int> { count * rank / size..<count * (rank + 1) / size }
 }
@@ -52,19 +63,23 @@ extension Trainer {
   public func agree() throws {
     guard let group else { return }
     let step = try group.share(Array("\(optimizer.stepCount)".utf8))
-    var (first, second) = (optimizer.first, optimizer.second)
     for (index, parameter) in optimizer.parameters.enumerated() {
       if let values = unsafe parameter.float32 {
         var span = unsafe MutableSpan(_unsafeStart: values, count: parameter.count)
         try group.share(&span)
       }
-      var span = first[index].mutableSpan
+      var moments = optimizer.moments[index]
+      if moments.halfFirst.isEmpty {
+        var span = moments.first.mutableSpan
+        try group.share(&span)
+      } else {
+        try group.share(&moments.halfFirst)
+      }
+      var span = moments.second.mutableSpan
       try group.share(&span)
-      span = second[index].mutableSpan
-      try group.share(&span)
+      optimizer.restore(moments, of: index)
     }
-    optimizer.restore(
-      stepCount: Int(String(decoding: step, as: UTF8.self)) ?? optimizer.stepCount, first: first, second: second)
+    optimizer.stepCount = Int(String(decoding: step, as: UTF8.self)) ?? optimizer.stepCount
     model.revision += 1
   }
 
@@ -110,6 +125,11 @@ extension Trainer {
       try group.sum(&span)
       var start = 0
       for (parameter, from, count) in waiting {
+        if let gradient = parameter.halfGradient {
+          gradient.set(message[start..<start + count], from: from)
+          start += count
+          continue
+        }
         guard let gradient = unsafe parameter.gradient else { continue }
         for i in 0..<count { unsafe gradient[from + i] = message[start + i] }
         start += count
@@ -118,11 +138,15 @@ extension Trainer {
       waiting = []
     }
     for parameter in optimizer.parameters {
-      guard let gradient = unsafe parameter.gradient else { continue }
+      parameter.halfGradient?.materialize()
       var from = 0
       while from < parameter.count {
         let count = min(parameter.count - from, room - message.count)
-        unsafe message.append(contentsOf: UnsafeBufferPointer(start: gradient + from, count: count))
+        if let gradient = parameter.halfGradient {
+          message += gradient.values(from..<from + count)
+        } else if let gradient = unsafe parameter.gradient {
+          unsafe message.append(contentsOf: UnsafeBufferPointer(start: gradient + from, count: count))
+        }
         waiting.append((parameter, from, count))
         from += count
         if message.count == room { try flush() }

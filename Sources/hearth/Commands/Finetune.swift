@@ -79,8 +79,9 @@ struct Finetune: ParsableCommand {
   @Option(parsing: .unconditional, help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
   @Option(
     help: """
-      bf16 (faster; f32 sums and parameters), f32, or serving: f32, held-out loss in the kernels that will serve \
-      (default: bf16 where the CPU has instructions for it, else f32).
+      bf16 (faster; f32 sums and parameters), int8 (bf16, and gradients go back through a quantised base in int8), \
+      f32, or serving: f32, held-out loss in the kernels that will serve (default: bf16 where the CPU has \
+      instructions for it, else f32).
       """)
   var precision: FineTuningRecipe.TrainingPrecision?
   @Flag(inversion: .prefixedNo, help: "Measure base and result on general texts and questions (default: yes).")
@@ -287,6 +288,8 @@ struct Finetune: ParsableCommand {
     if let patience { recipe.patience = patience }
     set(seed, \.seed)
     set(precision, \.precision)
+    // Nothing is quantised in full fine-tuning, and the recipe is to say what is computed.
+    if recipe.method == .full, recipe.precision == .int8 { recipe.precision = .bf16 }
     if let date { recipe.date = date }
   }
 }

@@ -38,12 +38,13 @@ import Testing
     } throws: { "\($0)".contains(later) && "\($0)".contains("--logdir") }
   }
 
-  @Test(arguments: [FineTuningRecipe.Method.lora, .full]) func stoppedAtEveryStep(_ method: FineTuningRecipe.Method)
-    throws
-  {
+  /// In bf16, full fine-tuning keeps first moments in bf16, in its checkpoints too.
+  @Test(arguments: [FineTuningRecipe.Method.lora, .full], [FineTuningRecipe.TrainingPrecision.f32, .bf16])
+  func stoppedAtEveryStep(_ method: FineTuningRecipe.Method, _ precision: FineTuningRecipe.TrainingPrecision) throws {
     let place = try TinyRun()
     var recipe = place.recipe
     recipe.method = method
+    recipe.precision = precision
     let whole = try place.output("whole")
     #expect(try place.train(whole, recipe).steps == 6)
     let expected = try TinyRun.remains(whole)

@@ -101,7 +101,7 @@ import Testing
   /// Batches are computed in parts of whole sequences: what they teach is the same, and they take the memory of one part.
   @Test(arguments: [true, false]) func aLargeBatchIsComputedInParts(trainsAdapter: Bool) throws {
     let test = ContractCase(model: ContractCase.models[0], form: .folder)
-    let length = trainsAdapter ? 600 : 200
+    let length = trainsAdapter ? 600 : 400
     func run(_ copies: Int) throws -> (loss: Double, gradients: [[Float]], bytes: Int) {
       let model = try test.load(trainsAdapter ? .serving : .reference)
       let adapter = trainsAdapter ? try model.randomAdapter(seed: 6) : nil

@@ -188,6 +188,16 @@ private func sameBits(_ x: [Float], _ y: [Float]) -> Bool {
       var c = [Float](repeating: 0, count: rows * lanes)
       run(HEARTH_OUTPUT_ADD_F32, scale: 0.5, &c, lanes)
       #expect(sameBits(c, zip(gateSums, residual).map { $0 * 0.5 + $1 }))
+      // Rows without padding, as a gradient has them; bf16 in the first half of the floats.
+      var halves = residual.map { UInt16(HalfMatrix.rounded($0).bitPattern >> 16) }
+      let before = halves.map(HalfMatrix.widened)
+      c = [Float](repeating: 0, count: rows * lanes)
+      c.withUnsafeMutableBytes { $0.copyBytes(from: halves.withUnsafeBytes(Array.init)) }
+      run(HEARTH_OUTPUT_ADD_BF16, scale: 0.5, &c, lanes)
+      c.withUnsafeBytes { bytes in halves = Array(bytes.bindMemory(to: UInt16.self).prefix(rows * lanes)) }
+      #expect(
+        sameBits(halves.map(HalfMatrix.widened), zip(gateSums, before).map { HalfMatrix.rounded($0 * 0.5 + $1) }))
+
       c = residual
       run(HEARTH_OUTPUT_ADD_TRANSPOSED, scale: 2, &c, rows)
       #expect(

@@ -1,0 +1,79 @@
+import CKernels
+import TestSupport
+import Testing
+
+@testable import Engine
+
+/// Training whose gradients go back through the quantised base in integers.
+@Suite struct Int8TrainingTests {
+  private static let cases = [
+    ContractCase(model: ContractCase.wide, form: .gguf("Q4_1")),
+    ContractCase(model: ContractCase.wide, form: .gguf("Q6_K")),
+    ContractCase(model: ContractCase.narrow[0], form: .gguf("Q8_0")),
+    ContractCase(model: ContractCase.narrow[1], form: .gguf("Q4_0")),
+  ]
+
+  private static func gradient(
+    _ test: ContractCase, _ precision: Precision, threads: Int = 2, dropout: Float = 0, isWeightDecomposed: Bool = false
+  ) throws -> (loss: Double, gradients: [[Float]], names: [String]) {
+    let model = try test.load(.serving, threads: threads)
+    let adapter = try model.randomAdapter(dropout: dropout, isWeightDecomposed: isWeightDecomposed, seed: 6)
+    let trainer = Trainer(model, adapter: adapter, settings: .init(seed: 3, precision: precision))
+    var batch = TrainingBatch()
+    for (index, count) in [7, 1, 70, 33].enumerated() {
+      batch.append(model.tokens(count, seed: UInt64(40 + index)), supervised: (0..<count).map { $0 % 3 != 1 })
+    }
+    let loss = trainer.accumulate(batch, scale: 1 / Float(batch.targets.count), pass: 2)
+    let parameters = trainer.optimizer.parameters
+    return (loss, parameters.map(\.gradientValues), parameters.map(\.name.gguf))
+  }
+
+  @Test(arguments: cases, [false, true])
+  func lossAndGradientsAreThoseOfFloatsButForRounding(_ test: ContractCase, _ isWeightDecomposed: Bool) throws {
+    let integers = try Self.gradient(test, .int8, isWeightDecomposed: isWeightDecomposed)
+    let whole = try Self.gradient(test, .reference, isWeightDecomposed: isWeightDecomposed)
+    // The forward pass is that of bf16.
+    let half = try Self.gradient(test, .bf16, isWeightDecomposed: isWeightDecomposed)
+    #expect(integers.loss == half.loss && integers.gradients != half.gradients)
+    let all = whole.gradients.joined().reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    for (index, name) in integers.names.enumerated() {
+      var (error, size) = (0.0, 0.0)
+      for (a, b) in zip(integers.gradients[index], whole.gradients[index]) {
+        error += Double(a - b) * Double(a - b)
+        size += Double(b) * Double(b)
+      }
+      #expect(error.squareRoot() < 0.06 * size.squareRoot() + 4e-3 * all, "\(name)")
+    }
+  }
+
+  @Test(arguments: cases)
+  func gradientsAreTheSameBitsUnderAnyThreadCount(_ test: ContractCase) throws {
+    let one = try Self.gradient(test, .int8, threads: 1, dropout: 0.2)
+    for threads in [2, 3] {
+      let other = try Self.gradient(test, .int8, threads: threads, dropout: 0.2)
+      #expect(one.loss == other.loss)
+      #expect(zip(one.gradients, other.gradients).allSatisfy { areIdentical($0, $1) }, "\(threads) threads")
+    }
+  }
+
+  @Test(arguments: [cases[0], cases[2]])
+  func gradientsAreTheSameBitsOnEveryInstructionSet(_ test: ContractCase) throws {
+    var expected: [[Float]] = []
+    try onEveryInstructionSet { _ in
+      let found = try Self.gradient(test, .int8).gradients
+      if expected.isEmpty { expected = found }
+      #expect(zip(found, expected).allSatisfy { areIdentical($0, $1) })
+    }
+  }
+
+  @Test func aLossWithoutATapeIsTheLossThatIsDifferentiated() throws {
+    let model = try Self.cases[0].load(.serving)
+    let adapter = try model.randomAdapter(seed: 8)
+    let trainer = Trainer(model, adapter: adapter, settings: .init(precision: .int8))
+    var batch = TrainingBatch()
+    batch.append(model.tokens(90, seed: 5), supervised: (0..<90).map { $0 % 3 != 1 })
+    let sum = trainer.accumulate(batch, scale: 1, pass: 0)
+    let losses = model.losses(batch, adapter: adapter, precision: .int8)
+    #expect(abs(losses.reduce(0, +) - sum) < 1e-9 * sum)
+  }
+}
