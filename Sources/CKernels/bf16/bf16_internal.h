@@ -48,4 +48,16 @@ static inline uint16_t hearth_bf16_rounded(float value) {
   return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
 
+/// Multiples of it, modulo 2^32, lie evenly (Knuth, The Art of Computer Programming 3, section 6.4): 2^32 by the golden ratio.
+enum { HEARTH_BF16_DITHER = (int)0x9E3779B1u };
+
+/// The dithered rounding of the element that is number `index` of its matrix: up as often as it is near the number above.
+static inline uint16_t hearth_bf16_dithered(float value, uint32_t index) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof bits);
+  uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude >= 0x7f800000u || magnitude < 0x00800000u) return hearth_bf16_rounded(value);
+  return (uint16_t)((bits + (index * (uint32_t)HEARTH_BF16_DITHER >> 16)) >> 16);
+}
+
 #endif

@@ -25,6 +25,10 @@ static uint16_t element(const hearth_operand* of, size_t lane, size_t k) {
   size_t row = of->transposed ? k : lane, column = of->transposed ? lane : k;
   switch (of->kind) {
     case HEARTH_OPERAND_F32: return hearth_bf16_rounded(((const float*)of->data)[row * of->ld + column]);
+    case HEARTH_OPERAND_F32_DITHERED: {
+      const size_t at = row * of->ld + column;
+      return hearth_bf16_dithered(((const float*)of->data)[at], (uint32_t)at);
+    }
     case HEARTH_OPERAND_AFFINE: return affine_element(of->data, row, column);
     default: break;
   }

@@ -17,6 +17,31 @@
 /// Two by sixteen floats, rounded: `low` in the lower half.
 INLINE __m512i rounded(__m512 high, __m512 low) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
+/// Sixteen floats, the first of which is number `at` of its matrix, rounded with dither, in the upper halves.
+INLINE __m512i dithered(__m512 x, size_t at) {
+  const __m512i numbers = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i index = _mm512_add_epi32(_mm512_set1_epi32((int)(uint32_t)at), numbers);
+  const __m512i noise = _mm512_srli_epi32(_mm512_mullo_epi32(index, _mm512_set1_epi32(HEARTH_BF16_DITHER)), 16);
+  const __m512i bits = _mm512_castps_si512(x), magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+  const __m512i infinity = _mm512_set1_epi32(0x7f800000);
+  __m512i y = _mm512_add_epi32(bits, noise);
+  y = _mm512_mask_and_epi32(y, _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x00800000)), bits,
+                            _mm512_set1_epi32((int)0x80000000u));
+  y = _mm512_mask_mov_epi32(y, _mm512_cmpge_epi32_mask(magnitude, infinity), bits);
+  return _mm512_mask_or_epi32(y, _mm512_cmpgt_epi32_mask(magnitude, infinity), bits, _mm512_set1_epi32(0x00400000));
+}
+
+/// Two by sixteen floats of a matrix, numbers `at` ... and `at` + `ld` ..., in bf16: the first in the lower half.
+INLINE __m512i floats_of(const hearth_bf16_cut* c, const hearth_operand_kind kind, size_t at, __mmask16 low, __mmask16 high) {
+  const float* data = c->operand->data;
+  const size_t ld = c->operand->ld;
+  const __m512 first = _mm512_maskz_loadu_ps(low, data + at), second = _mm512_maskz_loadu_ps(high, data + at + ld);
+  if (kind == HEARTH_OPERAND_F32) return rounded(second, first);
+  const __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(dithered(first, at), 16));
+  const __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(dithered(second, at + ld), 16));
+  return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+}
+
 /// Sixteen numbers of two rows, side by side, become sixteen pairs.
 INLINE __m512i paired(__m512i both) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22,
@@ -69,9 +94,8 @@ INLINE void fill_rows(const hearth_bf16_cut* c, const hearth_operand_kind kind) 
       for (size_t i = 0; i < 8; i++) {
         const size_t lane = first + 2 * i, at = (c->lane + lane) * ld + c->start + k;
         const __mmask16 low = lane < c->lanes ? mask : 0, high = lane + 1 < c->lanes ? mask : 0;
-        if (kind == HEARTH_OPERAND_F32) {
-          const float* data = c->operand->data;
-          x[i] = rounded(_mm512_maskz_loadu_ps(high, data + at + ld), _mm512_maskz_loadu_ps(low, data + at));
+        if (kind != HEARTH_OPERAND_BF16) {
+          x[i] = floats_of(c, kind, at, low, high);
         } else {
           const uint8_t* data = (const uint8_t*)c->operand->data + 2 * at;
           x[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(low, data)),
@@ -92,9 +116,8 @@ INLINE void fill_columns(const hearth_bf16_cut* c, const hearth_operand_kind kin
       const size_t left = c->lanes > first ? c->lanes - first : 0, at = (c->start + k) * ld + c->lane + first;
       const __mmask16 low = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff, high = k + 1 < c->depth ? low : 0;
       __m512i both;
-      if (kind == HEARTH_OPERAND_F32) {
-        const float* data = c->operand->data;
-        both = rounded(_mm512_maskz_loadu_ps(high, data + at + ld), _mm512_maskz_loadu_ps(low, data + at));
+      if (kind != HEARTH_OPERAND_BF16) {
+        both = floats_of(c, kind, at, low, high);
       } else {
         const uint8_t* data = (const uint8_t*)c->operand->data + 2 * at;
         both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(low, data)),
@@ -182,6 +205,11 @@ TARGET static void fill_avx512(const hearth_bf16_cut* c) {
       fill_columns(c, HEARTH_OPERAND_F32);
     else
       fill_rows(c, HEARTH_OPERAND_F32);
+  } else if (of->kind == HEARTH_OPERAND_F32_DITHERED) {
+    if (of->transposed)
+      fill_columns(c, HEARTH_OPERAND_F32_DITHERED);
+    else
+      fill_rows(c, HEARTH_OPERAND_F32_DITHERED);
   } else if (of->transposed) {
     fill_columns(c, HEARTH_OPERAND_BF16);
   } else {

@@ -22,6 +22,9 @@
 /// Element (lane, k) of a matrix [lanes, depth]. Lanes are the columns of the output.
 typedef enum {
   HEARTH_OPERAND_F32,     ///< floats, rounded to bf16 on the way
+  /// Floats, rounded up or down to bf16 by a fixed pseudo-random number for each element. Of a small change of all floats as much
+  /// arrives in the sum of the rounded ones; to nearest, it depends on how they lie between two numbers in bf16.
+  HEARTH_OPERAND_F32_DITHERED,
   HEARTH_OPERAND_BF16,    ///< bf16 numbers, rows at any address
   HEARTH_OPERAND_AFFINE,  ///< a packed quantised matrix; its values rounded to bf16
 } hearth_operand_kind;

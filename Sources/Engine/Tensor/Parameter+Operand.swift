@@ -19,6 +19,8 @@ extension Parameter {
       }
     }
     holdFloat32(pool)
-    return unsafe hearth_operand(kind: HEARTH_OPERAND_F32, data: float32, ld: columns, transposed: overRows)
+    // Steps of training are small beside the distance of two numbers in bf16, and a file's weights often lie right between two.
+    let kind = stored == nil ? HEARTH_OPERAND_F32 : HEARTH_OPERAND_F32_DITHERED
+    return unsafe hearth_operand(kind: kind, data: float32, ld: columns, transposed: overRows)
   }
 }

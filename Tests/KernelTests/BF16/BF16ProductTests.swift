@@ -5,7 +5,7 @@ import Testing
 
 /// A product in bf16 with its operands.
 private struct Example: CustomStringConvertible {
-  enum Kind: CaseIterable { case float, half, affine }
+  enum Kind: CaseIterable { case float, dithered, half, affine }
   let rows: Int, lanes: Int, depth: Int
   let kind: Kind, transposed: Bool
   let a: HalfMatrix
@@ -32,6 +32,13 @@ private struct Example: CustomStringConvertible {
         body(
           hearth_operand(kind: HEARTH_OPERAND_F32, data: $0.baseAddress, ld: storedColumns, transposed: transposed),
           stored)
+      }
+    case .dithered:
+      return stored.withUnsafeBufferPointer {
+        body(
+          hearth_operand(
+            kind: HEARTH_OPERAND_F32_DITHERED, data: $0.baseAddress, ld: storedColumns, transposed: transposed),
+          stored.enumerated().map { HalfMatrix.dithered($0.element, $0.offset) })
       }
     case .half:
       let matrix = HalfMatrix(rounding: stored, storedRows, storedColumns)
@@ -112,7 +119,7 @@ private func sameBits(_ x: [Float], _ y: [Float]) -> Bool {
     for (rows, lanes, depth) in [
       (1, 1, 1), (3, 17, 5), (14, 32, 8), (15, 33, 33), (29, 8, 64), (2, 70, 7), (13, 16, 31),
     ] {
-      for kind in [Example.Kind.float, .half] {
+      for kind in [Example.Kind.float, .dithered, .half] {
         for transposed in [false, true] { examples.append(Example(rows, lanes, depth, kind, transposed: transposed)) }
       }
     }
@@ -125,6 +132,21 @@ private func sameBits(_ x: [Float], _ y: [Float]) -> Bool {
       for (example, expected) in zip(examples, expected) {
         #expect(sameBits(example.product(pool), expected), "\(example) on \(isa.rawValue)")
       }
+    }
+  }
+
+  /// Weights on a grid whose points are the middles between numbers in bf16, as dequantised ones often are, and a change that is small
+  /// beside their distance: to nearest all or nothing of it arrives, dithered about as much as there is.
+  @Test func smallChangesArriveInDitheredSums() {
+    let depth = 4096
+    let before = (0..<depth).map { 0.0625 + Float($0 % 64) * 0x1p-12 + 0x1p-13 }
+    for change in [Float(3e-6), -1e-5, 3e-5] {
+      let after = before.map { $0 + change }
+      func arrived(_ round: (Float, Int) -> Float) -> Double {
+        (0..<depth).reduce(0.0) { $0 + Double(round(after[$1], $1)) - Double(round(before[$1], $1)) } / Double(depth)
+      }
+      #expect(abs(arrived(HalfMatrix.dithered) / Double(change) - 1) < 0.1)
+      #expect(abs(arrived { value, _ in HalfMatrix.rounded(value) } / Double(change) - 1) > 0.5)
     }
   }
 

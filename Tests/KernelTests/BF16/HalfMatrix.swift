@@ -32,6 +32,13 @@ struct HalfMatrix {
     let bits = value.bitPattern
     return Float(bitPattern: (bits &+ 0x7fff &+ (bits >> 16 & 1)) & 0xffff_0000)
   }
+
+  /// Up or down by a fixed number for each index; what is no usual number as `rounded`.
+  static func dithered(_ value: Float, _ index: Int) -> Float {
+    guard value.isNormal else { return rounded(value) }
+    let noise = (UInt32(truncatingIfNeeded: index) &* 0x9E37_79B1) >> 16
+    return Float(bitPattern: (value.bitPattern &+ noise) & 0xffff_0000)
+  }
 }
 
 /// One step of a sum, as the instruction computes it: a fused multiply-add with subnormal results, after rounding, made zeros.
