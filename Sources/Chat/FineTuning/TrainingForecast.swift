@@ -23,6 +23,7 @@ public struct TrainingForecast: Encodable, Sendable, Equatable {
     _ recipe: FineTuningRecipe, _ data: TrainingData, _ base: ChatModel, duration: Double = 2
   ) throws {
     let plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
+    let recipe = recipe.namingPrecision(for: base)
     let trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: nil)
     defer { trainer.finish() }
     let passes = TrainingForecast.passes(plan, data)

@@ -9,8 +9,8 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Products in bf16 with sums in f32, everything else in f32: for training, and for losses of whole sequences. A model is not
   /// loaded in it.
   case bf16
-  /// `bf16`, but gradients go back through packed matrices in integers: both in int8 with a scale for 32 numbers, the matrices turned
-  /// round and quantised again. The forward pass is that of `bf16`.
+  /// `bf16`, but gradients go back through the blocks' packed matrices in integers: both in int8 with a scale for 32 numbers, the
+  /// matrices turned round and quantised again. The forward pass and the output head are those of `bf16`.
   case int8
 
   /// Whether activations between products are in bf16.

@@ -59,7 +59,8 @@ final class HalfTensor {
     guard let folding else { return self }
     let y = HalfTensor(folding.rowOfPlace.count, columns, in: workspace)
     unsafe hearth_bf16_unfold(
-      pool.pointer, y.data, y.stride, data, stride, once ? folding.rowOfFirstPlace : folding.rowOfPlace, y.rows, columns)
+      pool.pointer, y.data, y.stride, data, stride, once ? folding.rowOfFirstPlace : folding.rowOfPlace, y.rows, columns
+    )
     return y
   }
 

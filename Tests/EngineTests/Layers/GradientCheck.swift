@@ -27,7 +27,8 @@ struct GradientCheck {
 
   private func pass(_ tape: Tape?) -> Pass {
     Pass(
-      packed: PackedRows(lengths: lengths ?? [inputs.first?.rows ?? 0]), adapter: adapter, pool: pool, workspace: workspace,
+      packed: PackedRows(lengths: lengths ?? [inputs.first?.rows ?? 0]), adapter: adapter, pool: pool,
+      workspace: workspace,
       precision: .reference, tape: tape, dropout: dropoutSeed.map { DropoutSource(seed: $0, step: 1) })
   }
 

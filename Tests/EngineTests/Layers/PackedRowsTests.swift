@@ -68,7 +68,9 @@ import Testing
     #expect(batch.packed(isSharing: true, limit: 1).map(\.targets) == [[4], [5, 6, 8]])
     // Where one sequence is longer than the limit, others that share most of it still join it.
     var long = TrainingBatch()
-    for last in [Int32(9), 8, 7, 6] { long.append([1, 2, 3, 4, 5, 6, 7, 8, last, 0], supervised: (0..<10).map { $0 == 9 }) }
+    for last in [Int32(9), 8, 7, 6] {
+      long.append([1, 2, 3, 4, 5, 6, 7, 8, last, 0], supervised: (0..<10).map { $0 == 9 })
+    }
     #expect(long.packed(isSharing: true, limit: 5).map(\.rows.tokens.count) == [11, 9])
     #expect(TrainingBatch().packed(isSharing: true).isEmpty)
   }
