@@ -165,7 +165,7 @@ def main():
     parser.add_argument("--model", default="smollm2", help="a name in Hearth's store, or a GGUF file")
     parser.add_argument("--methods", default="lora,full")
     parser.add_argument("--modes", default="f32,bf16", help="of PyTorch: f32, bf16, f32-compiled, bf16-compiled")
-    parser.add_argument("--hearth-precisions", default="f32,bf16", help="of Hearth's --precision")
+    parser.add_argument("--hearth-precisions", default="f32,bf16,int8", help="of Hearth's --precision")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rank", type=int, default=8)
