@@ -1,21 +1,57 @@
 #include "attention.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 // The gradients of attention, recomputing the probabilities block by block:
 //
 //     P = e^(S − log_sum)      S = scale·q·kᵀ      D = Σ_i dy_i·y_i
 //     dv = Pᵀ·dy      dS = P ∘ (dy·vᵀ − D)      dq = scale·dS·k      dk = scale·dSᵀ·q
 //
-// Dao, "FlashAttention-2" (arXiv:2307.08691), algorithm 2. A unit of work is one key/value head of one sequence, done by one
-// worker: dk and dv of a key add its queries in order, dq of a query adds the keys in order.
+// Dao, "FlashAttention-2" (arXiv:2307.08691), algorithm 2. A unit of work is a stretch of keys of one key/value head of one sequence,
+// done by one worker: dk and dv of a key add its queries in order, dq of a query adds the keys in order. A long sequence has several
+// stretches, as its length says and not the workers; their parts of dq are added in order by whoever is the last to end.
 
-enum { BLOCK = 6 * QUERIES };  ///< queries whose probabilities are gathered before they meet dy and q
+enum {
+  BLOCK = 6 * QUERIES,    ///< queries whose probabilities are gathered before they meet dy and q
+  STRETCH = 8 * KEYS,     ///< least keys of a stretch before which there is another
+  STRETCHES_MAXIMUM = 4,  ///< of one sequence
+};
 
 typedef struct {
   const arguments* a;
   atomic_size_t next;
+  float* parts;            ///< of dq, where sequences have several stretches: [sequences, heads, stretches, panels, width, 32]
+  atomic_uint* unfinished; ///< stretches of [sequences, heads]
 } backward;
+
+/// Keys of all stretches but the last.
+static size_t stretch_of(size_t length) {
+  const size_t blocks = (length + KEYS * STRETCHES_MAXIMUM - 1) / (KEYS * STRETCHES_MAXIMUM);
+  return blocks * KEYS > STRETCH ? blocks * KEYS : STRETCH;
+}
+
+static size_t stretches_of(const arguments* a, size_t sequence) {
+  const size_t length = length_of(a, sequence), stretch = stretch_of(length);
+  return (length + stretch - 1) / stretch;
+}
+
+/// Floats of dq of one head.
+static size_t part_of(const arguments* a, size_t sequence) { return panels_of(a, sequence) * a->head_width * QUERIES; }
+
+/// Floats of the parts of the sequences before one.
+static size_t parts_before(const arguments* a, size_t sequence) {
+  size_t floats = 0;
+  for (size_t s = 0; s < sequence; s++)
+    if (stretches_of(a, s) > 1) floats += a->key_value_heads * stretches_of(a, s) * part_of(a, s);
+  return floats;
+}
+
+/// The first panel with queries that somebody wants and that see a key.
+static size_t first_panel_seeing(const arguments* a, size_t sequence, size_t key) {
+  const size_t seeing = a->causal ? key * group_of(a) / QUERIES : 0, wanted = first_panel_of(a, sequence);
+  return seeing > wanted ? seeing : wanted;
+}
 
 /// What a unit works with: of fixed size, and by its queries.
 typedef struct {
@@ -30,6 +66,7 @@ typedef struct {
   uint16_t *q_deep, *dy_deep;    ///< those: [blocks, panels of the width, pairs of queries, 32]
   float* dq;                     ///< [panels, width, 32]
   float *log_sum, *products;     ///< [panels, 32]: D
+  size_t first_key;              ///< of the stretch
 } unit;
 
 static size_t pairs_of(size_t width) { return (width + 15) / 16 * 8; }
@@ -37,10 +74,11 @@ static size_t pairs_of(size_t width) { return (width + 15) / 16 * 8; }
 /// Panels with the width as lanes of one block of queries.
 static size_t width_panels(const arguments* a) { return (a->head_width + HEARTH_BF16_LANES - 1) / HEARTH_BF16_LANES; }
 
-HEARTH_INLINE void prepare(const arguments* a, unit* u, size_t sequence, size_t head) {
+/// The queries from a panel on.
+HEARTH_INLINE void prepare(const arguments* a, unit* u, size_t sequence, size_t head, size_t from) {
   const size_t width = a->head_width, ld = even(width), rows = length_of(a, sequence) * group_of(a);
   const size_t panels = panels_of(a, sequence);
-  for (size_t panel = first_panel_of(a, sequence); panel < panels; panel++) {
+  for (size_t panel = from; panel < panels; panel++) {
     const size_t first = panel * QUERIES, count = rows - first < QUERIES ? rows - first : QUERIES;
     uint16_t *q = u->q_turned + first * ld, *dy = u->dy_turned + first * ld;
     query_panel(a, a->q, sequence, head, first, count, q, u->q + panel * pairs_of(width) * 2 * QUERIES);
@@ -62,7 +100,7 @@ HEARTH_INLINE void prepare(const arguments* a, unit* u, size_t sequence, size_t 
       u->log_sum[first + row] = log_sum;
     }
   }
-  for (size_t block = first_panel_of(a, sequence) / (BLOCK / QUERIES); block * BLOCK < rows; block++)
+  for (size_t block = from / (BLOCK / QUERIES); block * BLOCK < rows; block++)
     for (size_t i = 0; i < width_panels(a); i++) {
       const size_t first = block * BLOCK, lane = i * HEARTH_BF16_LANES, left = width - lane;
       hearth_bf16_cut cut = {.lane = lane, .lanes = left < HEARTH_BF16_LANES ? left : HEARTH_BF16_LANES,
@@ -150,7 +188,7 @@ HEARTH_INLINE void exchange(const arguments* a, unit* u, size_t sequence, size_t
     differentiate(a, u, panel, panel - first, start, seen, keys, rows, native);
     hearth_bf16_multiply(&(hearth_bf16_tile){.a = u->keys, .lda = KEYS, .rows = width, .pairs = even(keys) / 2,
                                              .panel = u->panels[panel - first], .lanes = QUERIES,
-                                             .sums = u->dq + panel * width * QUERIES, .begins = start == 0});
+                                             .sums = u->dq + panel * width * QUERIES, .begins = start == u->first_key});
   }
   // Whole pairs of queries, from the first panel that sees these keys.
   const size_t skipped = (from - first) * QUERIES, left = rows - first * QUERIES, count = left < BLOCK ? left : BLOCK;
@@ -166,19 +204,42 @@ HEARTH_INLINE void exchange(const arguments* a, unit* u, size_t sequence, size_t
   }
 }
 
-HEARTH_INLINE void differentiate_unit(const arguments* a, unit* u, size_t sequence, size_t head, const bool native) {
+/// The last of a head's stretches has ended: their parts of dq are added.
+HEARTH_INLINE void write_parts(const arguments* a, unit* u, size_t sequence, size_t head, const float* parts, const bool native) {
+  const size_t length = length_of(a, sequence), rows = length * group_of(a), size = a->head_width * QUERIES;
+  const lanes factor[2] = {a->scale, a->scale};
+  for (size_t panel = first_panel_of(a, sequence); panel < panels_of(a, sequence); panel++) {
+    const size_t first = panel * QUERIES, count = rows - first < QUERIES ? rows - first : QUERIES;
+    float* sums = u->dq;
+    memcpy(sums, parts + panel * size, size * sizeof *sums);
+    for (size_t i = 1; i < stretches_of(a, sequence) && first_panel_seeing(a, sequence, i * stretch_of(length)) <= panel; i++) {
+      const float* part = parts + i * part_of(a, sequence) + panel * size;
+      for (size_t at = 0; at < size; at += LANE_COUNT) lanes_store(sums + at, lanes_load(sums + at) + lanes_load(part + at));
+    }
+    write_queries(a, a->dq, sequence, head, first, count, sums, factor, native);
+  }
+}
+
+HEARTH_INLINE void differentiate_unit(backward* t, unit* u, size_t sequence, size_t head, size_t stretch, const bool native) {
+  const arguments* a = t->a;
   const size_t length = length_of(a, sequence), rows = length * group_of(a), panels = panels_of(a, sequence);
-  const size_t wanted = first_panel_of(a, sequence);
-  prepare(a, u, sequence, head);
-  for (size_t start = 0; start < length; start += KEYS) {
-    const size_t keys = length - start < KEYS ? length - start : KEYS;
+  const size_t stretches = stretches_of(a, sequence), first_key = stretch * stretch_of(length);
+  const size_t end = stretch + 1 < stretches ? first_key + stretch_of(length) : length;
+  float *own = u->dq, *parts = NULL;
+  if (stretches > 1) {
+    parts = t->parts + parts_before(a, sequence) + head * stretches * part_of(a, sequence);
+    u->dq = parts + stretch * part_of(a, sequence);
+  }
+  u->first_key = first_key;
+  prepare(a, u, sequence, head, first_panel_seeing(a, sequence, first_key));
+  for (size_t start = first_key; start < end; start += KEYS) {
+    const size_t keys = end - start < KEYS ? end - start : KEYS;
     for (size_t key = 0; key < keys; key++) {
       prefetch_row(a->k + key_at(a, sequence, head, start + key), a->head_width);
       prefetch_row(a->v + key_at(a, sequence, head, start + key), a->head_width);
     }
     turn_keys(a, u, sequence, head, start, keys);
-    // Queries before the block see nothing of it.
-    const size_t seeing = a->causal ? start * group_of(a) / QUERIES : 0, from = seeing > wanted ? seeing : wanted;
+    const size_t from = first_panel_seeing(a, sequence, start);
     bool begins = true;
     for (size_t block = from / (BLOCK / QUERIES); from < panels && block * BLOCK < rows; block++) {
       const size_t first = block * (BLOCK / QUERIES);
@@ -193,11 +254,32 @@ HEARTH_INLINE void differentiate_unit(const arguments* a, unit* u, size_t sequen
     write_keys(a, a->dk + at, u->dk, keys, a->scale, native);
     write_keys(a, a->dv + at, u->dv, keys, 1, native);
   }
+  u->dq = own;
+  if (stretches > 1) {
+    atomic_uint* left = &t->unfinished[sequence * a->key_value_heads + head];
+    if (atomic_fetch_sub_explicit(left, 1, memory_order_acq_rel) == 1) write_parts(a, u, sequence, head, parts, native);
+    return;
+  }
   const lanes factor[2] = {a->scale, a->scale};
-  for (size_t panel = wanted; panel < panels; panel++) {
+  for (size_t panel = first_panel_of(a, sequence); panel < panels; panel++) {
     const size_t first = panel * QUERIES, count = rows - first < QUERIES ? rows - first : QUERIES;
     write_queries(a, a->dq, sequence, head, first, count, u->dq + panel * a->head_width * QUERIES, factor, native);
   }
+}
+
+/// Does unit `number`, the first stretches first, as most queries see their keys; false when there are no more.
+HEARTH_INLINE bool differentiate_next(backward* t, unit* u, size_t number, const bool native) {
+  const arguments* a = t->a;
+  for (size_t stretch = 0; stretch < STRETCHES_MAXIMUM; stretch++)
+    for (size_t sequence = 0; sequence < a->sequences; sequence++) {
+      if (stretch >= stretches_of(a, sequence)) continue;
+      if (number < a->key_value_heads) {
+        differentiate_unit(t, u, sequence, number, stretch, native);
+        return true;
+      }
+      number -= a->key_value_heads;
+    }
+  return false;
 }
 
 HEARTH_INLINE void backward_task_body(void* context, int index, int count, const bool native) {
@@ -218,11 +300,7 @@ HEARTH_INLINE void backward_task_body(void* context, int index, int count, const
   u->dq = TAKE(rows * width), u->log_sum = TAKE(rows), u->products = TAKE(rows);
   u->q_turned = (uint16_t*)TAKE(rows * even(width) / 2), u->dy_turned = (uint16_t*)TAKE(rows * even(width) / 2);
 #undef TAKE
-  const size_t units = a->sequences * a->key_value_heads;
-  for (;;) {
-    size_t number = atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed);
-    if (number >= units) break;
-    differentiate_unit(a, u, number / a->key_value_heads, number % a->key_value_heads, native);
+  while (differentiate_next(t, u, atomic_fetch_add_explicit(&t->next, 1, memory_order_relaxed), native)) {
   }
 }
 HEARTH_BF16_KERNEL(backward_task)
@@ -230,5 +308,16 @@ HEARTH_BF16_KERNEL(backward_task)
 void hearth_bf16_attention_backward(hearth_pool* pool, const hearth_bf16_attention_arguments* a) {
   backward t = {.a = a};
   atomic_init(&t.next, 0);
+  const size_t heads = a->sequences * a->key_value_heads, floats = parts_before(a, a->sequences);
+  if (floats > 0) {
+    t.parts = aligned_alloc(64, floats * sizeof *t.parts);
+    t.unfinished = malloc(heads * sizeof *t.unfinished);
+    // As for a thread's working memory: no kernel can say that there is none.
+    if (t.parts == NULL || t.unfinished == NULL) abort();
+    for (size_t i = 0; i < heads; i++)
+      atomic_init(&t.unfinished[i], (unsigned)stretches_of(a, i / a->key_value_heads));
+  }
   hearth_pool_run(pool, backward_task, &t);
+  free(t.parts);
+  free(t.unfinished);
 }

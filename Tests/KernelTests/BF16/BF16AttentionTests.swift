@@ -6,7 +6,10 @@ import Testing
 private struct HalfAttention {
   let example: AttentionExample
   let dy: [Float]
-  let q: HalfMatrix, k: HalfMatrix, v: HalfMatrix, gradient: HalfMatrix
+  let q: HalfMatrix, k: HalfMatrix, v: HalfMatrix
+  var gradient: HalfMatrix
+  /// For each sequence, the first position whose query somebody wants.
+  var firstQueries: [Int32]?
 
   init(_ example: AttentionExample) {
     let (queries, keys) = (example.heads * example.width, example.keyValueHeads * example.width)
@@ -33,6 +36,12 @@ private struct HalfAttention {
     )
     var logSum = [Float](repeating: 7, count: e.tokens * e.heads)
     var turned = HalfMatrix(k.columns, e.tokens + 1)
+    let firsts = firstQueries.map { given in
+      let memory = UnsafeMutablePointer<Int32>.allocate(capacity: given.count)
+      memory.initialize(from: given, count: given.count)
+      return memory
+    }
+    defer { firsts?.deallocate() }
     y.halves.withUnsafeMutableBufferPointer { y in
       dq.halves.withUnsafeMutableBufferPointer { dq in
         dk.halves.withUnsafeMutableBufferPointer { dk in
@@ -48,6 +57,7 @@ private struct HalfAttention {
                         (arguments.heads, arguments.key_value_heads) = (e.heads, e.keyValueHeads)
                         (arguments.head_width, arguments.scale) = (e.width, e.scale)
                         arguments.causal = e.causal
+                        arguments.first_queries = firsts.map { UnsafePointer($0) }
                         (arguments.q, arguments.k, arguments.v) = (q.baseAddress, k.baseAddress, v.baseAddress)
                         (arguments.ldq, arguments.ldk) = (self.q.stride, self.k.stride)
                         (arguments.y, arguments.log_sum, arguments.dy) = (
@@ -87,6 +97,9 @@ private func relativeError(_ found: [UInt16], _ expected: [Float]) -> Double {
     AttentionExample(heads: 3, keyValueHeads: 1, width: 20, lengths: [5, 65, 1]),
     AttentionExample(heads: 4, keyValueHeads: 2, width: 18, lengths: [65, 5], causal: false),
     AttentionExample(heads: 9, keyValueHeads: 3, width: 64, lengths: [64, 128, 3]),
+    // Several stretches of keys.
+    AttentionExample(heads: 2, keyValueHeads: 1, width: 8, lengths: [530, 9, 1100]),
+    AttentionExample(heads: 1, keyValueHeads: 1, width: 4, lengths: [1600], causal: false),
   ]
 
   @Test func isThatInFloatsButForRounding() {
@@ -131,6 +144,31 @@ private func relativeError(_ found: [UInt16], _ expected: [Float]) -> Double {
       let found = HalfAttention(alone).compute(nil)
       #expect(found.y == Array(result.y[first * queries..<(first + length) * queries]))
       first += length
+    }
+  }
+
+  @Test func queriesThatNobodyWantsLeaveTheOthersAlone() {
+    var all = HalfAttention(AttentionExample(heads: 3, keyValueHeads: 1, width: 16, lengths: [600, 64, 40, 7]))
+    let firsts: [Int32] = [210, 64, 0, 3]
+    for (sequence, first) in firsts.enumerated() {
+      for row in 0..<Int(first) {
+        for i in 0..<all.gradient.columns {
+          all.gradient.halves[(Int(all.example.starts[sequence]) + row) * all.gradient.stride + i] = 0
+        }
+      }
+    }
+    var some = all
+    some.firstQueries = firsts
+    let (expected, found) = (all.compute(nil), some.compute(nil))
+    func floats(_ halves: [UInt16]) -> [Float] { halves.map(HalfMatrix.widened) }
+    #expect(floats(found.dk) == floats(expected.dk) && floats(found.dv) == floats(expected.dv))
+    let columns = all.q.columns
+    for (sequence, first) in firsts.enumerated() {
+      let rows = Int(all.example.starts[sequence]) + Int(first)..<Int(all.example.starts[sequence + 1])
+      let part = rows.lowerBound * columns..<rows.upperBound * columns
+      #expect(
+        Array(found.y[part]) == Array(expected.y[part])
+          && floats(Array(found.dq[part])) == floats(Array(expected.dq[part])))
     }
   }
 }
