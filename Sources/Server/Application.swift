@@ -70,7 +70,8 @@ public struct HearthServer: Sendable {
         location, precision: settings.precision, threads: settings.threads, isChecked: settings.checksMemory)
     }
     if settings.auditsContents {
-      logger.info("the audit log keeps what is asked and answered", metadata: ["encrypted": "\(settings.storageKey != nil)"])
+      logger.info(
+        "the audit log keeps what is asked and answered", metadata: ["encrypted": "\(settings.storageKey != nil)"])
     }
     let state = ServerState(
       settings, storage: storage, room: room, logger: logger, started: Clock.seconds, signingKeys: signingKeys)

@@ -160,7 +160,8 @@ import Testing
       #expect(try await status(["Host": "127.0.0.1.evil.example:80"]) == 403)
       #expect(try await status(["Host": "localhost:1"]) == 200)
       #expect(try await status(["Host": "[::1]:1"]) == 200)
-      for wrong in ["localhost:1@evil.example", "localhost:evil.example", "[::1]x", "[::1].evil.example", "localhost."] {
+      for wrong in ["localhost:1@evil.example", "localhost:evil.example", "[::1]x", "[::1].evil.example", "localhost."]
+      {
         #expect(try await status(["Host": wrong]) == 403, "\(wrong)")
       }
       let twice = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"

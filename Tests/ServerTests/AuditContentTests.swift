@@ -47,7 +47,8 @@ import Testing
         [:],
         [
           AuditEntry(
-            time: 1_700_000_000.25, actor: "key-a", action: "POST /v1/chat/completions", object: "req-1", outcome: "200"),
+            time: 1_700_000_000.25, actor: "key-a", action: "POST /v1/chat/completions", object: "req-1", outcome: "200"
+          ),
           AuditEntry(
             time: 1_700_000_001.5, actor: "command line", action: "key.create", object: "key-b \"b\"\n",
             outcome: "chat,embed"),
@@ -104,7 +105,10 @@ import Testing
           "/v1/chat/completions", body(["messages": ask, "max_tokens": 6, "n": 2, "stream": .bool(isStreaming)]))
         if !isStreaming { texts = [0, 1].map { chat.json["choices"]?[$0]?["message"]?["content"]?.text ?? "?" } }
         for (path, request) in [
-          ("/v1/completions", body(["prompt": ["marmalade", "quince"], "max_tokens": 6, "stream": .bool(isStreaming)])),
+          (
+            "/v1/completions",
+            body(["prompt": ["marmalade", "quince"], "max_tokens": 6, "stream": .bool(isStreaming)])
+          ),
           ("/v1/responses", body(["input": "marmalade", "max_output_tokens": 6, "stream": .bool(isStreaming)])),
           ("/v1/messages", body(["messages": ask, "max_tokens": 6, "stream": .bool(isStreaming)])),
         ] { #expect(try await server.client.post(path, request).status == 200, "\(path)") }
@@ -169,7 +173,7 @@ import Testing
     "UPDATE audit_content SET content = zeroblob(length(content)) WHERE number = 2",
     "UPDATE audit_content SET content = (SELECT content FROM audit_content WHERE number = 3) WHERE number = 2",
     "UPDATE audit_content SET content = substr(content, 1, 5) WHERE number = 2",
-    "UPDATE audit_content SET content = content || X'20' WHERE number = 2",
+    "UPDATE audit_content SET content = CAST(content || X'20' AS BLOB) WHERE number = 2",
     "UPDATE audit_content SET content = X'7B7D', key_id = NULL WHERE number = 2",
     "DELETE FROM audit_content WHERE number = 2",
     "INSERT INTO audit_content (number, content) VALUES (1, X'7B7D')",
@@ -178,7 +182,8 @@ import Testing
     for cipher in [nil, try key(1)] {
       try withStorage { storage in
         try storage.unlock(cipher)
-        try storage.record([:], [AuditEntry(actor: "a", action: "b", object: "c", outcome: "d")] + (1..<4).map { entry($0) })
+        try storage.record(
+          [:], [AuditEntry(actor: "a", action: "b", object: "c", outcome: "d")] + (1..<4).map { entry($0) })
         #expect(try storage.verifyAudit(cipher).isWhole)
         try storage.queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA foreign_keys = OFF; " + change) }
         let verdict = try storage.verifyAudit(cipher)

@@ -25,7 +25,8 @@ import Testing
   @Test func anOverlongOrEmptyPromptIsNamedInEachApisWords() async throws {
     try await TestServer.run { server in
       func post(_ path: String, _ members: KeyValuePairs<String, JSON?>) async throws -> HTTPClient.Reply {
-        let all = [JSONElement.Member(key: "model", value: .string(server.model))] + (JSON.object(members).members ?? [])
+        let all =
+          [JSONElement.Member(key: "model", value: .string(server.model))] + (JSON.object(members).members ?? [])
         return try await server.client.post(path, .object(all))
       }
       let long = String(repeating: "word ", count: 200)
@@ -43,7 +44,8 @@ import Testing
         let numbers = reply.text.split { !$0.isNumber }.compactMap { Int($0) }
         #expect(numbers.contains(128) && numbers.contains { $0 >= 200 }, "\(reply.text)")
         if let name {
-          #expect(reply.json["error"]?["param"]?.text == name && reply.json["error"]?["code"] == "context_length_exceeded")
+          #expect(
+            reply.json["error"]?["param"]?.text == name && reply.json["error"]?["code"] == "context_length_exceeded")
         }
       }
       let empty = try await post("/v1/embeddings", ["input": ""])

@@ -39,7 +39,9 @@ enum Embeddings {
     of texts: [[Int32]], _ model: ServedModel, _ state: ServerState, _ context: ServerContext
   ) async throws -> [[Float]] {
     for text in texts {
-      guard !text.isEmpty else { throw APIError.invalid("input", "input: a text is empty: expected at least one token") }
+      guard !text.isEmpty else {
+        throw APIError.invalid("input", "input: a text is empty: expected at least one token")
+      }
       guard text.count <= model.contextLength else {
         throw APIError.invalid(
           "input", "input: a text has \(text.count) tokens and the context holds \(model.contextLength): shorten it",

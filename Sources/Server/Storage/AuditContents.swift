@@ -40,7 +40,8 @@ struct AuditContent {
     let keyID: String? = row["key_id"]
     if let keyID, keyID != cipher?.keyID {
       throw ServerError(
-        "what was said is encrypted with the key \(keyID): give it with --encryption-key FILE, or in $\(StorageKey.variable)")
+        "what was said is encrypted with the key \(keyID): give it with --encryption-key FILE, or in $\(StorageKey.variable)"
+      )
     }
     let bytes = try keyID == nil ? content : cipher?.open(content, place(of: row)) ?? Data()
     guard Data(SHA256.hash(data: bytes)) == row["content_hash"] else {

@@ -87,7 +87,8 @@ extension Storage {
       var (count, previous) = (0, Storage.origin)
       var contents = try AuditContentCheck(database)
       let rows = try Row.fetchCursor(
-        database, sql: "SELECT audit.*, key_id, content FROM audit LEFT JOIN audit_content USING (number) ORDER BY number")
+        database,
+        sql: "SELECT audit.*, key_id, content FROM audit LEFT JOIN audit_content USING (number) ORDER BY number")
       while let row = try rows.next() {
         let entry = AuditEntry(
           time: row["time"], actor: row["actor"], action: row["action"], object: row["object"], outcome: row["outcome"])

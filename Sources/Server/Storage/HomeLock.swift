@@ -21,7 +21,8 @@ final class HomeLock: Sendable {
     guard file >= 0 else { throw ServerError("\(path): cannot be written: \(String(cString: strerror(errno)))") }
     guard flock(file, (kind == .alone ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 else {
       close(file)
-      throw ServerError("\(home.path): " + (kind == .alone ? "a server runs here" : "a copy is being put in place here"))
+      throw ServerError(
+        "\(home.path): " + (kind == .alone ? "a server runs here" : "a copy is being put in place here"))
     }
     descriptor = file
   }

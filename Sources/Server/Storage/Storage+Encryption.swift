@@ -75,7 +75,9 @@ extension Storage {
     for number in numbers {
       guard
         let row = try Row.fetchOne(
-          database, sql: "SELECT number, content_hash, key_id, content FROM audit JOIN audit_content USING (number) WHERE number = ?",
+          database,
+          sql:
+            "SELECT number, content_hash, key_id, content FROM audit JOIN audit_content USING (number) WHERE number = ?",
           arguments: [number])
       else { throw ServerError("audit content \(number): belongs to no entry: see hearth audit verify") }
       let place = AuditContent.place(of: row)

@@ -41,13 +41,16 @@ struct Audit: ParsableCommand {
       }
       if let place = verdict.contents_broken_at {
         throw CommandError(
-          "what was said in entry \(place) of the audit log is not what was written, or was taken away; the entries are whole")
+          "what was said in entry \(place) of the audit log is not what was written, or was taken away; the entries are whole"
+        )
       }
       if json { return }
       print("\(verdict.entries) entries are what was written; the last one's hash is \(verdict.head)")
       let checked = verdict.contents - verdict.contents_unchecked
       if checked > 0 { print("\(checked) contents are what was said") }
-      if verdict.contents_removed > 0 { print("\(verdict.contents_removed) contents were removed (hearth audit forget)") }
+      if verdict.contents_removed > 0 {
+        print("\(verdict.contents_removed) contents were removed (hearth audit forget)")
+      }
       if verdict.contents_unchecked > 0 {
         print(
           "\(verdict.contents_unchecked) contents were not looked at: they are encrypted with another key than was given "
@@ -113,5 +116,7 @@ struct AuditAccess: ParsableArguments {
   var encryptionKey: String?
 
   /// nil when none is given.
-  func key() throws -> StorageKey? { try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment() }
+  func key() throws -> StorageKey? {
+    try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment()
+  }
 }

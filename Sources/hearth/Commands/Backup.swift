@@ -25,7 +25,8 @@ struct Backup: ParsableCommand {
       let copied = try Storage(ModelStore()).backUp(to: file)
       print("\(file) is written" + (copied.files == 0 ? "" : ", with \(copied.files) uploaded files"))
       if !copied.missing.isEmpty {
-        StandardError.write("not in it, as their bytes are not here any more: \(copied.missing.joined(separator: ", "))\n")
+        StandardError.write(
+          "not in it, as their bytes are not here any more: \(copied.missing.joined(separator: ", "))\n")
       }
     }
   }

@@ -45,7 +45,7 @@ enum StandardOutput {
 /// What people read while a command works.
 enum StandardError {
   /// Writes `text`. That nobody reads it is no reason to stop.
-  static func write(_ text: String) { 
+  static func write(_ text: String) {
     _ = Data(text.utf8).withUnsafeBytes { Descriptor.write($0, to: STDERR_FILENO) }
   }
 }
