@@ -102,7 +102,7 @@ compare-templates: $(PEERS) .build/compare-templates
 # The templates of some 70 models come with llama.cpp's source package.
 .build/compare-templates: $(PEERS)
 	rm -rf $@ $@.source && mkdir -p $@.source
-	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --dest $@.source \
+	$(PYTHON) -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest $@.source \
 	  `grep '^llama-cpp-python' Scripts/requirements-compare.txt`
 	tar -xzf $@.source/llama_cpp_python-*.tar.gz -C $@.source
 	mv $@.source/llama_cpp_python-*/vendor/llama.cpp/models/templates $@
@@ -139,7 +139,7 @@ soak-serving: $(PEERS) tiny-model
 .build/llama-server/bin/llama-server: $(PEERS)
 	rm -rf .build/llama-server .build/llama-server.source && mkdir -p .build/llama-server.source
 	$(PYTHON) -m pip install --quiet cmake ninja
-	$(PYTHON) -m pip download --quiet --no-deps --no-binary :all: --dest .build/llama-server.source \
+	$(PYTHON) -m pip download --quiet --no-deps --no-binary llama-cpp-python --dest .build/llama-server.source \
 	  `grep '^llama-cpp-python' Scripts/requirements-compare.txt`
 	tar -xzf .build/llama-server.source/llama_cpp_python-*.tar.gz -C .build/llama-server.source
 	PATH=$(dir $(abspath $(PYTHON))):$$PATH cmake -G Ninja -S .build/llama-server.source/llama_cpp_python-*/vendor/llama.cpp \

@@ -144,7 +144,8 @@ ROUTES = [
 
 
 def refusals(path, scope, body):
-    statuses = {}
+    # Of two Host headers, whoever asks.
+    statuses = {400: "The request is not what HTTP has"}
     if path in QUERIES or path == "/v1/exports/conversations":
         statuses |= {400: "A parameter is wrong; the error names it"}
     if body is not None:
@@ -155,8 +156,8 @@ def refusals(path, scope, body):
     statuses |= {403: "The key lacks the scope, or the host or origin is not known"}
     if "{" in path or body is not None:
         statuses[404] = "There is no such model, file, job, conversation or opinion"
-    if body is not None or path == "/ready":
-        statuses[503] = "Too many requests wait, or the server is ending; Retry-After says when to come back"
+    if path == "/ready" or scope and path != "/metrics":
+        statuses[503] = "Too many requests wait, the audit log cannot be written, or the server is ending; Retry-After says when to come back"
     return {str(status): {"description": text} for status, text in sorted(statuses.items())}
 
 

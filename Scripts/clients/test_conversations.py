@@ -99,6 +99,78 @@ class ConversationTests(unittest.TestCase):
             hearth("finetune", "--model", MODEL, "--data", data, "--output", self.path("run-" + os.path.basename(data)), "--max-steps", "1",
                    "--quiet", *more)
 
+    def test_contents_in_the_audit_log(self):
+        first, second = self.path("first", "33" * 32), self.path("second", "44" * 32)
+        secret = "a spare lies under the pot"
+        database = os.path.join(os.environ["HEARTH_HOME"], "hearth.sqlite")
+
+        def holds():
+            with open(database, "rb") as file:
+                return secret.encode() in file.read()
+
+        def run(*arguments):
+            return subprocess.run([HEARTH, "audit", *arguments], capture_output=True, text=True, timeout=120)
+
+        def serve(*arguments, stream=False):
+            server = Server("--no-keys", *arguments)
+            try:
+                with OpenAI(base_url=server.address + "/v1", api_key="none", max_retries=0) as client:
+                    answer = self.ask(client, secret, store=False, stream=stream)
+                    if not stream:
+                        return answer.choices[0].message.content
+                    return "".join(choice.delta.content or "" for chunk in answer for choice in chunk.choices)
+            finally:
+                self.assertEqual(server.end()[0], 0)
+
+        def shown(*arguments):
+            done = run("show", "--last", "5", "--contents", *arguments)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("    {")]
+
+        serve()
+        self.assertEqual((shown(), holds()), ([], False))
+        texts = [serve("--audit-contents", "--encryption-key", first, stream=stream) for stream in (False, True)]
+        self.assertFalse(holds())
+        self.assertIn("--encryption-key", run("show", "--contents").stderr)
+        found = shown("--encryption-key", first)
+        self.assertEqual([entry["answered"][0]["text"] for entry in found], texts)
+        self.assertEqual([entry["asked"]["messages"][0]["content"] for entry in found], [secret] * 2)
+        self.assertIn("2 contents were not looked at", run("verify").stdout)
+        self.assertIn("2 contents are what was said", run("verify", "--encryption-key", first).stdout)
+        hearth("conversations", "rotate", "--encryption-key", first, "--new-key", second)
+        self.assertEqual(shown("--encryption-key", second), found)
+        hearth("conversations", "rotate", "--encryption-key", second, "--plain")
+        self.assertTrue(holds())
+        self.assertEqual(hearth("audit", "forget", "--all"), "2 contents are removed\n")
+        self.assertFalse(holds())
+        verdict = hearth("audit", "verify", "--json")
+        self.assertEqual((verdict["contents"], verdict["contents_removed"]), (0, 2))
+        self.assertNotIn("contents_broken_at", verdict)
+
+    def test_copies_have_uploaded_files(self):
+        key = self.key("copies", "train")
+        lines = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+        copy = self.path("copy.sqlite")
+        server = Server()
+        try:
+            with OpenAI(base_url=server.address + "/v1", api_key=key, max_retries=0) as client:
+                file = client.files.create(file=("../data.jsonl", lines * 30_000), purpose="fine-tune").id
+                self.assertIn("1 uploaded files", hearth("backup", copy))
+                client.files.delete(file)
+                # What runs would write on into what is put aside.
+                done = subprocess.run([HEARTH, "backup", copy, "--restore"], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("a server runs here", done.stderr)
+        finally:
+            self.assertEqual(server.end()[0], 0)
+        hearth("backup", copy, "--restore")
+        server = Server()
+        try:
+            with OpenAI(base_url=server.address + "/v1", api_key=key, max_retries=0) as client:
+                self.assertEqual(client.files.content(file).read(), lines * 30_000)
+        finally:
+            self.assertEqual(server.end()[0], 0)
+
     def test_encryption_at_rest(self):
         home = os.environ["HEARTH_HOME"]
         database = os.path.join(home, "hearth.sqlite")

@@ -47,10 +47,13 @@ final class AccessControl: Sendable {
     /// Not yet in the file.
     var usage: [UsageKey: UsageCount] = [:]
     var entries: [AuditEntry] = []
+    /// Of these, and of those that are being written.
+    var entryBytes = 0
     var attempts: FailedAttempts
   }
 
   private let storage: Storage
+  private let auditBytes: Int
   /// Whether whoever reaches the server may be trusted: this machine only, or the owner said so.
   private let isTrusting: Bool
   /// Whether keys are asked for where there are some.
@@ -65,6 +68,7 @@ final class AccessControl: Sendable {
     self.signingKeys = signingKeys
     tokens = settings.openID.map { TokenVerifier(settings: $0) }
     state = Mutex(State(attempts: FailedAttempts(burst: settings.limits.failedKeys)))
+    auditBytes = settings.limits.auditBytes
     isTrusting = settings.isLoopback || settings.allowsExposure
     asksForKeys = !settings.isOpenOnLoopback
   }
@@ -205,17 +209,42 @@ final class AccessControl: Sendable {
   }
 
   /// Notes what was done; it is in the file within a second.
-  func note(_ entry: AuditEntry) { state.withLock { $0.entries.append(entry) } }
+  func note(_ entry: AuditEntry) {
+    state.withLock { state in
+      state.entries.append(entry)
+      state.entryBytes += entry.weight
+    }
+  }
+
+  /// - Throws: `APIError` when the audit log cannot be written, and as much waits for it as may.
+  func requireLog() throws(APIError) {
+    guard state.withLock({ $0.entryBytes }) > auditBytes else { return }
+    throw APIError(
+      .unavailable, "the audit log cannot be written, and nothing is done without it: the server's log says why",
+      code: "audit_log_full", retryAfterSeconds: 10)
+  }
 
   /// Writes what is not in the file yet.
   ///
+  /// - Parameter isLast: Whether there is no next time: then entries whose contents cannot be kept are written without them, and say
+  ///   so.
   /// - Throws: `ServerError`; nothing is lost then, and tried again next time.
-  func flush() throws(ServerError) {
+  func flush(isLast: Bool = false) throws(ServerError) {
     let (usage, entries) = state.withLock { state in
       defer { (state.usage, state.entries) = ([:], []) }
       return (state.usage, state.entries)
     }
     do throws(ServerError) { try storage.record(usage, entries) } catch {
+      if isLast, entries.contains(where: { $0.content != nil }) {
+        let rest = entries.map { entry in
+          var entry = entry
+          if entry.content != nil { (entry.content, entry.outcome) = (nil, entry.outcome + ", contents lost") }
+          return entry
+        }
+        try storage.record(usage, rest)
+        forget(entries)
+        throw ServerError("contents of the audit log could not be kept: \(error)")
+      }
       state.withLock { state in
         state.entries = entries + state.entries
         for (key, count) in usage {
@@ -228,6 +257,11 @@ final class AccessControl: Sendable {
       }
       throw error
     }
+    forget(entries)
+  }
+
+  private func forget(_ entries: [AuditEntry]) {
+    state.withLock { $0.entryBytes -= entries.reduce(0) { $0 + $1.weight } }
   }
 }
 

@@ -28,6 +28,7 @@ public struct HearthServer: Sendable {
 
   private let settings: ServerSettings
   private let storage: Storage
+  private let lock: HomeLock
   private let signingKeys: SigningKeys?
   private let logsJSON: Bool
   private let isQuiet: Bool
@@ -40,7 +41,8 @@ public struct HearthServer: Sendable {
   /// - Throws: `ServerError` when what the settings ask for is not safe, or the storage cannot be opened.
   public init(_ settings: ServerSettings, logsJSON: Bool = false, isQuiet: Bool = false) throws(ServerError) {
     self.settings = settings
-    storage = try Storage(home: settings.store.home)
+    lock = try HomeLock(settings.store.home, .together)
+    storage = try Storage(settings.store)
     try storage.unlock(settings.storageKey)
     try HearthServer.requireSafety(settings, storage)
     signingKeys = try settings.openID.map { settings throws(ServerError) in try SigningKeys(settings) }
@@ -66,6 +68,10 @@ public struct HearthServer: Sendable {
       let location = try settings.store.locate(name)
       try await room.load(
         location, precision: settings.precision, threads: settings.threads, isChecked: settings.checksMemory)
+    }
+    if settings.auditsContents {
+      logger.info(
+        "the audit log keeps what is asked and answered", metadata: ["encrypted": "\(settings.storageKey != nil)"])
     }
     let state = ServerState(
       settings, storage: storage, room: room, logger: logger, started: Clock.seconds, signingKeys: signingKeys)
@@ -188,7 +194,7 @@ private struct Bookkeeping: Service {
       renewSigningKeys()
     }
     await state.jobs.current?.suspend()
-    flush()
+    flush(isLast: true)
   }
 
   /// Beside everything else: an issuer that does not answer holds nothing up.
@@ -202,8 +208,8 @@ private struct Bookkeeping: Service {
     }
   }
 
-  private func flush() {
-    do { try state.access.flush() } catch {
+  private func flush(isLast: Bool = false) {
+    do { try state.access.flush(isLast: isLast) } catch {
       state.logger.error("usage and audit log cannot be written", metadata: ["error": "\(error)"])
     }
   }

@@ -10,6 +10,8 @@ struct ServerContext: RequestContext {
   /// Made here, never taken from the client, so that it is unique.
   let requestID: String
   let started = ContinuousClock.now
+  /// What is asked and answered, where the audit log keeps that.
+  let exchange = Exchange()
   private let identity = Identity()
 
   /// Who asks; nil until that is known, and for those who may not. All layers see what one has found out.
@@ -61,5 +63,13 @@ enum Identifier {
     let alphabet = Array("0123456789abcdefghijklmnopqrstuvwxyz")
     var generator = SystemRandomNumberGenerator()
     return prefix + separator + String((0..<24).compactMap { _ in alphabet.randomElement(using: &generator) })
+  }
+
+  /// Whether a text is such a name.
+  static func isOne(_ text: String, _ prefix: String) -> Bool {
+    let rest = text.utf8.dropFirst(prefix.utf8.count + 1)
+    let (letters, digits) = (UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"))
+    return text.hasPrefix(prefix + "-") && rest.count == 24
+      && rest.allSatisfy { letters.contains($0) || digits.contains($0) }
   }
 }

@@ -41,6 +41,8 @@ public struct ServerSettings: Sendable {
     public var failedKeys = 20
     /// Bytes of the conversations that are stored for a key, and of a text of feedback.
     public var storedBytes = 1 << 30, feedbackBytes = 64 << 10
+    /// Bytes of the audit log that may wait to be written; more is not done while they cannot be.
+    public var auditBytes = 64 << 20
     /// Descriptions of tools, and bytes of a schema.
     public var tools = 128, schemaBytes = 64 << 10
 
@@ -62,7 +64,9 @@ public struct ServerSettings: Sendable {
   public var openID: OpenIDSettings?
   /// Whether conversations are stored when their requests ask for it.
   public var storesConversations = false
-  /// What stored conversations are encrypted with; nil when they are not.
+  /// Whether the audit log keeps what was asked and answered, too.
+  public var auditsContents = false
+  /// What stored conversations and the audit log's contents are encrypted with; nil when they are not.
   public var storageKey: StorageKey?
   /// Further names that clients may call this host, against DNS rebinding.
   public var allowedHosts: [String] = []

@@ -160,14 +160,21 @@ import Testing
       #expect(try await status(["Host": "127.0.0.1.evil.example:80"]) == 403)
       #expect(try await status(["Host": "localhost:1"]) == 200)
       #expect(try await status(["Host": "[::1]:1"]) == 200)
+      for wrong in ["localhost:1@evil.example", "localhost:evil.example", "[::1]x", "[::1].evil.example", "localhost."]
+      {
+        #expect(try await status(["Host": wrong]) == 403, "\(wrong)")
+      }
+      let twice = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+      let reply = try HTTPClient.reply(try await server.client.exchange(Array(twice.utf8)))
+      #expect(reply.status == 400 && reply.json["error"]?["code"] == "invalid_host")
       #expect(try await status(["Origin": "http://evil.example"]) == 403)
       #expect(try await status(["Origin": "null"]) == 403)
       #expect(try await status(["Origin": "https://app.example"]) == 200)
       #expect(try await status(["Origin": "https://app.example"], "OPTIONS") == 204)
       #expect(try await status(["Origin": "https://evil.example"], "OPTIONS") == 403)
-      let reply = try await server.client.get("/v1/models", ["Origin": "https://app.example"])
-      #expect(reply.headers["access-control-allow-origin"] == "https://app.example")
-      #expect(reply.headers["access-control-allow-credentials"] == nil)
+      let allowed = try await server.client.get("/v1/models", ["Origin": "https://app.example"])
+      #expect(allowed.headers["access-control-allow-origin"] == "https://app.example")
+      #expect(allowed.headers["access-control-allow-credentials"] == nil)
     }
   }
 

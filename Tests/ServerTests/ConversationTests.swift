@@ -324,11 +324,11 @@ import Testing
       try storage.unlock(key(1))
       try await fill(storage, 0..<3)
       let copy = home.path + "/copy.sqlite"
-      try storage.backUp(to: copy)
+      _ = try storage.backUp(to: copy)
       #expect(try holds(home, ["marmalade", "quince"]) == [])
       #expect(try storage.removeConversations(of: nil, days: nil) == 3)
       try storage.queue.close()
-      try Storage.restore(from: copy, home: home)
+      _ = try Storage.restore(from: copy, to: ModelStore(home: home))
       let restored = try Storage(home: home)
       #expect(throws: ServerError.self) { try restored.unlock(nil) }
       try restored.unlock(key(1))

@@ -22,6 +22,39 @@ import Testing
     }
   }
 
+  @Test func anOverlongOrEmptyPromptIsNamedInEachApisWords() async throws {
+    try await TestServer.run { server in
+      func post(_ path: String, _ members: KeyValuePairs<String, JSON?>) async throws -> HTTPClient.Reply {
+        let all =
+          [JSONElement.Member(key: "model", value: .string(server.model))] + (JSON.object(members).members ?? [])
+        return try await server.client.post(path, .object(all))
+      }
+      let long = String(repeating: "word ", count: 200)
+      let (ask, options): (JSON, JSON) = (TestServer.question(long), ["num_predict": 2])
+      for (reply, name) in [
+        (try await post("/v1/completions", ["prompt": .string(long)]), "prompt"),
+        (try await post("/v1/responses", ["input": .string(long)]), "input"),
+        (try await post("/v1/embeddings", ["input": .string(long)]), "input"),
+        (try await post("/v1/messages", ["messages": ask, "max_tokens": 2]), nil),
+        (try await post("/api/chat", ["messages": ask, "options": options]), nil),
+        (try await post("/api/generate", ["prompt": .string(long), "options": options]), nil),
+        (try await post("/api/embed", ["input": .string(long)]), nil),
+      ] {
+        #expect(reply.status == 400)
+        let numbers = reply.text.split { !$0.isNumber }.compactMap { Int($0) }
+        #expect(numbers.contains(128) && numbers.contains { $0 >= 200 }, "\(reply.text)")
+        if let name {
+          #expect(
+            reply.json["error"]?["param"]?.text == name && reply.json["error"]?["code"] == "context_length_exceeded")
+        }
+      }
+      let empty = try await post("/v1/embeddings", ["input": ""])
+      #expect(empty.status == 400 && empty.json["error"]?["param"] == "input", "\(empty.text)")
+      let both = try await post("/tokenize", ["prompt": "a", "messages": TestServer.question("a")])
+      #expect(both.status == 400 && both.text.contains("send one of them"))
+    }
+  }
+
   @Test func responsesStreamInTheOrderOfTheReference() async throws {
     try await TestServer.run { server in
       let body: [JSONElement.Member] = [

@@ -1,3 +1,4 @@
+import Chat
 import Foundation
 import GRDB
 import Testing
@@ -38,16 +39,16 @@ import Testing
       let home = URL(filePath: storage.path).deletingLastPathComponent()
       _ = try storage.createKey(name: "a", scopes: ["chat"])
       let copy = home.path + "/copy.sqlite"
-      try storage.backUp(to: copy)
-      #expect(throws: ServerError.self) { try storage.backUp(to: copy) }
+      _ = try storage.backUp(to: copy)
+      #expect(throws: ServerError.self) { _ = try storage.backUp(to: copy) }
       _ = try storage.revokeKey("a")
       try storage.queue.close()
-      try Storage.restore(from: copy, home: home)
+      _ = try Storage.restore(from: copy, to: ModelStore(home: home))
       let restored = try Storage(home: home)
       #expect(try restored.keys().map { $0.revoked == nil } == [true])
       #expect(try restored.verifyAudit().entries == 1)
       try Data("no database".utf8).write(to: URL(filePath: copy))
-      #expect(throws: ServerError.self) { try Storage.restore(from: copy, home: home) }
+      #expect(throws: ServerError.self) { _ = try Storage.restore(from: copy, to: ModelStore(home: home)) }
       #expect(try Storage(home: home).keys().count == 1)
     }
   }

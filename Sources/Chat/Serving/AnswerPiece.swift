@@ -33,6 +33,11 @@ public struct AnswerPiece: Sendable {
   public let tokens: [SampledToken]
   /// With the last piece, the whole answer.
   public let answer: Answer?
+
+  /// A piece of an answer.
+  package init(choice: Int, text: String, tokens: [SampledToken], answer: Answer?) {
+    (self.choice, self.text, self.tokens, self.answer) = (choice, text, tokens, answer)
+  }
 }
 
 /// Why the engine room does not take a call on.

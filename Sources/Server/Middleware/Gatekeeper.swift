@@ -16,6 +16,8 @@ struct Gatekeeper: RouterMiddleware {
     if !isProbe {
       let address = context.channel.remoteAddress?.ipAddress ?? "?"
       context.principal = try await state.access.authenticate(request.headers, from: address)
+      // Nothing is done that cannot be written down; figures are read all the same.
+      if context.principal != nil, request.uri.path != "/metrics" { try state.access.requireLog() }
     }
     do {
       return try await next(request, context)

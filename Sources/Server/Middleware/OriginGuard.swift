@@ -16,6 +16,10 @@ struct OriginGuard: RouterMiddleware {
   ) async throws -> Response {
     let authority = request.head.authority ?? ""
     let host = OriginGuard.host(of: authority)
+    guard HTTPField.Name("Host").flatMap({ request.headers[$0] }) == nil else {
+      // The first one is the authority. Whoever stands between may have gone by the second.
+      throw APIError(.invalidRequest, "Host is there twice: expected one", code: "invalid_host")
+    }
     guard isKnown(host) else {
       throw APIError(
         .forbidden,
@@ -55,12 +59,15 @@ struct OriginGuard: RouterMiddleware {
       || settings.allowedHosts.contains { $0.lowercased() == host }
   }
 
-  /// The host of `host:port` or `[address]:port`, in small letters.
+  /// The host of `host:port` or `[address]:port`, in small letters; all of it, which is no host, if it is written otherwise.
   static func host(of authority: String) -> String {
+    var (host, rest) = (authority.prefix { $0 != ":" }, authority.drop { $0 != ":" })
     if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
-      return String(authority[authority.index(after: authority.startIndex)..<end]).lowercased()
+      host = authority[authority.index(after: authority.startIndex)..<end]
+      rest = authority[authority.index(after: end)...]
     }
-    return String(authority.prefix { $0 != ":" }).lowercased()
+    let isWhole = rest.isEmpty || rest.first == ":" && rest.dropFirst().utf8.allSatisfy { (0x30...0x39).contains($0) }
+    return (isWhole ? String(host) : authority).lowercased()
   }
 
   static func isAddress(_ host: String) -> Bool { (try? SocketAddress(ipAddress: host, port: 0)) != nil }

@@ -60,7 +60,8 @@ struct RequestLog: RouterMiddleware {
       state.access.note(
         AuditEntry(
           actor: actor, action: "\(request.method.rawValue) \(route)", object: context.requestID,
-          outcome: isComplete ? "\(status.code)" : "\(status.code), given up"))
+          outcome: isComplete ? "\(status.code)" : "\(status.code), given up",
+          content: context.exchange.content(isDone: status.code < 400)))
     }
   }
 }

@@ -21,7 +21,9 @@ extension Request {
     }
     let bytes = try await bytes(upTo: state.settings.limits.bodyBytes, state, context)
     do {
-      return try Fields(try JSON(parsing: bytes))
+      let body = try JSON(parsing: bytes)
+      if state.settings.auditsContents { context.exchange.ask(body) }
+      return try Fields(body)
     } catch let failure as JSONReader.Failure {
       throw APIError(
         .invalidRequest,

@@ -54,7 +54,7 @@ struct ChatCompletionRequest: Sendable {
     if let grammar = format ?? tools.grammar { sampling.options.constraint = model.constraint(grammar) }
     self.sampling = sampling
     prompt = try tools.prompt(messages, model)
-    try model.check(prompt, sampling.options)
+    try model.check(prompt, sampling.options, naming: "messages")
   }
 
   func call(_ context: ServerContext) -> AnswerCall {
@@ -98,6 +98,8 @@ struct ChatCompletionReply: AnswerReply {
     self.wanted = wanted
     parts = Array(repeating: ToolCallStream(callsTools: wanted.callsTools), count: wanted.sampling.count)
   }
+
+  var callsTools: Bool { wanted.callsTools }
 
   func whole(_ answers: [[FinishedAnswer]]) -> JSON {
     let answers = answers.flatMap { $0 }

@@ -53,7 +53,7 @@ struct CompletionRequest: Sendable {
     self.sampling = sampling
     for prompt in prompts {
       guard isScoring, prompt.count == model.contextLength else {
-        try model.check(prompt, sampling.options)
+        try model.check(prompt, sampling.options, naming: "prompt")
         continue
       }
     }

@@ -38,8 +38,15 @@ enum Embeddings {
   static func vectors(
     of texts: [[Int32]], _ model: ServedModel, _ state: ServerState, _ context: ServerContext
   ) async throws -> [[Float]] {
-    for text in texts where text.count > model.contextLength {
-      throw GenerationError.promptTooLong(tokens: text.count, contextLength: model.contextLength)
+    for text in texts {
+      guard !text.isEmpty else {
+        throw APIError.invalid("input", "input: a text is empty: expected at least one token")
+      }
+      guard text.count <= model.contextLength else {
+        throw APIError.invalid(
+          "input", "input: a text has \(text.count) tokens and the context holds \(model.contextLength): shorten it",
+          code: "context_length_exceeded")
+      }
     }
     let key = context.principal?.id ?? ""
     let work = Task {

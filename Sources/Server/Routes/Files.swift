@@ -1,4 +1,5 @@
 internal import Chat
+internal import Engine
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
@@ -36,7 +37,7 @@ extension RouteTable {
       let files = UploadedFiles(state)
       let file = try files.file(context.parameters.get("file") ?? "", context)
       guard let bytes = FileManager.default.contents(atPath: files.path(file.id)) else {
-        // As after a restored backup, which has what is known of files and not their bytes.
+        // As after a restored backup of a version that left them out.
         throw APIError(
           .notFound, "the bytes of \(file.id) are not here any more: upload them again", parameter: "file",
           code: "file_not_found")
@@ -61,8 +62,7 @@ struct UploadedFiles: Sendable {
 
   init(_ state: ServerState) { self.state = state }
 
-  /// Ids are made here, so that no path comes from outside.
-  func path(_ id: String) -> String { state.settings.store.home.appending(path: "files/\(id).jsonl").path }
+  func path(_ id: String) -> String { state.storage.path(ofFile: id) }
 
   /// A file of whoever asks.
   ///
@@ -78,10 +78,8 @@ struct UploadedFiles: Sendable {
       id: Identifier.make("file"), owner: owner, name: String((part.fileName ?? "data.jsonl").prefix(200)),
       purpose: "fine-tune", bytes: part.content.count, created: Clock.seconds)
     let path = path(record.id)
-    try FileManager.default.createDirectory(
-      atPath: URL(filePath: path).deletingLastPathComponent().path, withIntermediateDirectories: true,
-      attributes: [.posixPermissions: 0o700])
-    try Data(part.content).write(to: URL(filePath: path))
+    try state.storage.makeFolderOfFiles()
+    try AtomicFile.write(part.content, to: path, permissions: 0o600)
     do { _ = try Dataset(files: [path]) } catch {
       try? FileManager.default.removeItem(atPath: path)
       throw APIError.invalid(

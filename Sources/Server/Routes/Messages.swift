@@ -80,6 +80,6 @@ struct MessagesRequest: Sendable {
     if let grammar = format ?? tools.grammar { options.constraint = model.constraint(grammar) }
     prompt = try tools.prompt(messages, model)
     self.options = options
-    try model.check(prompt, options)
+    try model.check(prompt, options, naming: "messages")
   }
 }

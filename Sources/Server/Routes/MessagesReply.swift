@@ -13,6 +13,8 @@ struct MessagesReply: AnswerReply {
     parts = ToolCallStream(callsTools: wanted.callsTools)
   }
 
+  var callsTools: Bool { wanted.callsTools }
+
   func whole(_ answers: [[FinishedAnswer]]) -> JSON {
     guard let answer = answers.first?.first?.answer else { return .null }
     let (words, calls) = ToolCallStream.parts(of: answer.text, callsTools: wanted.callsTools)

@@ -54,7 +54,7 @@ struct ResponsesRequest: Sendable {
     try fields.finish()
     prompt = try tools.prompt(messages, model)
     self.options = options
-    try model.check(prompt, options)
+    try model.check(prompt, options, naming: "input")
   }
 
   private static func refuseOthers(_ fields: inout Fields) throws(APIError) {

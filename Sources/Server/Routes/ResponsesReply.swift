@@ -20,6 +20,8 @@ struct ResponsesReply: AnswerReply {
     parts = ToolCallStream(callsTools: wanted.tools.canCall)
   }
 
+  var callsTools: Bool { wanted.tools.canCall }
+
   func whole(_ answers: [[FinishedAnswer]]) -> JSON {
     guard let answer = answers.first?.first?.answer else { return .null }
     let (words, calls) = ToolCallStream.parts(of: answer.text, callsTools: wanted.tools.canCall)

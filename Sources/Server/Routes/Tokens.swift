@@ -15,6 +15,9 @@ extension RouteTable {
       // Either may be null where the other is meant.
       for name in ["messages", "prompt"] where !fields.has(name) { fields.ignore(name) }
       if fields.has("messages") {
+        if fields.has("prompt") {
+          throw APIError.invalid("prompt", "prompt: does not go with messages: send one of them")
+        }
         ids = try model.text.prompt(try MessageFields.messages(&fields, state.settings.limits))
       } else {
         let text = try fields.requiredString("prompt")

@@ -74,7 +74,7 @@ extension APIError {
         self.init(
           .invalidRequest,
           "the prompt has \(tokens) tokens and the context holds \(length), of which at least one is needed for the "
-            + "answer: shorten the messages", parameter: "messages", code: "context_length_exceeded")
+            + "answer: shorten it", parameter: "prompt", code: "context_length_exceeded")
       case .emptyPrompt: self.init(.invalidRequest, "\(error)", parameter: "prompt", code: "invalid_value")
       case .cacheFull: self.init(.unavailable, "\(error)", code: "out_of_memory", retryAfterSeconds: 5)
       case .sampling(.logitNotFinite), .sampling(.nothingPossible):
@@ -94,6 +94,25 @@ extension APIError {
     case is ChannelError, is IOError: self.init(.unavailable, "the client has gone", code: "cancelled")
     case is CancellationError: self.init(.unavailable, "the request was given up", code: "cancelled")
     default: self.init(.internalError, "something went wrong here; the server's log says what", code: "internal_error")
+    }
+  }
+}
+
+extension ServedModel {
+  /// Checks, without computing anything, whether a request can be answered.
+  ///
+  /// - Parameter name: The parameter that the prompt is made of.
+  /// - Throws: `APIError` that names what is wrong.
+  func check(_ prompt: [Int32], _ options: AnswerOptions, naming name: String) throws {
+    do { try check(prompt, options) } catch let error as GenerationError {
+      var named = APIError(error)
+      switch error {
+      case .promptTooLong, .emptyPrompt: named.parameter = name
+      // All else was checked when it was read; only the vocabulary was not known then.
+      case .sampling: named.parameter = "logit_bias"
+      default: break
+      }
+      throw named
     }
   }
 }

@@ -141,7 +141,7 @@ extension Storage {
     try change { database in
       try database.execute(
         sql: "DELETE FROM conversation WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR created < ?2)",
-        arguments: [owner, days.map { Clock.seconds - $0 * 86_400 }])
+        arguments: [owner, days.map { Double(Clock.seconds) - Double($0) * 86_400 }])
       let count = database.changesCount
       try Storage.append(
         [
@@ -160,11 +160,7 @@ extension Storage {
     let owners = try look { database in
       try String.fetchAll(
         database,
-        sql: """
-          SELECT DISTINCT owner FROM conversation
-          WHERE owner = ?1 OR owner IN (SELECT id FROM key WHERE name = ?1) 
-            OR substr(owner, 1, length(?1) + 6) = 'oidc:' || ?1 || ' '
-          """, arguments: [name])
+        sql: "SELECT DISTINCT owner FROM conversation WHERE " + Storage.isNamed("owner"), arguments: [name])
     }
     guard owners.count < 2 else {
       throw ServerError(
@@ -172,6 +168,14 @@ extension Storage {
     }
     guard let owner = owners.first else { throw ServerError("\(name): has stored no conversations") }
     return owner
+  }
+
+  /// The condition that a column is the id of whom the first argument names.
+  static func isNamed(_ column: String) -> String {
+    """
+    (\(column) = ?1 OR \(column) IN (SELECT id FROM key WHERE name = ?1)
+      OR substr(\(column), 1, length(?1) + 6) = 'oidc:' || ?1 || ' ')
+    """
   }
 
   static func place(ofConversation row: Row) -> [String] {

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import GRDB
 
-/// An uploaded file, as it is recorded. Its bytes lie in `files/` of the home folder.
+/// An uploaded file, as it is recorded. Its bytes lie in `files/` of the home folder: `path(ofFile:)`.
 struct FileRecord: Sendable {
   let id: String
   /// The key that uploaded it; nobody else sees it.

@@ -3,7 +3,7 @@ internal import Foundation
 internal import GRDB
 internal import Synchronization
 
-/// How the contents of stored conversations lie in the file: as they are, or encrypted with one key, which the file knows by
+/// How contents (of stored conversations, of the audit log) lie in the file: as they are, or encrypted with one key, which the file knows by
 /// its id and by a proof. Rows of the other kind are refused, so that nobody who can write the file can put plain ones in.
 extension Storage {
   private static let proof = Data("hearth".utf8)
@@ -54,6 +54,7 @@ extension Storage {
           arguments: [new?.keyID, content, row["id"] as String])
         count += 1
       }
+      count += try Storage.rotateAudit(old, new, database)
       try database.execute(sql: "DELETE FROM encryption")
       if let new { try Storage.begin(new, database) }
       try Storage.append(
@@ -68,6 +69,25 @@ extension Storage {
     return count
   }
 
+  /// The same of what the audit log holds, whose hashes are of what was said and not of how it is encrypted.
+  private static func rotateAudit(_ old: ContentCipher?, _ new: ContentCipher?, _ database: Database) throws -> Int {
+    let numbers = try Int.fetchAll(database, sql: "SELECT number FROM audit_content")
+    for number in numbers {
+      guard
+        let row = try Row.fetchOne(
+          database,
+          sql:
+            "SELECT number, content_hash, key_id, content FROM audit JOIN audit_content USING (number) WHERE number = ?",
+          arguments: [number])
+      else { throw ServerError("audit content \(number): belongs to no entry: see hearth audit verify") }
+      let place = AuditContent.place(of: row)
+      try database.execute(
+        sql: "UPDATE audit_content SET key_id = ?, content = ? WHERE number = ?",
+        arguments: [new?.keyID, try Storage.seal(Storage.open(row, place, old), place, new), number])
+    }
+    return numbers.count
+  }
+
   private static func begin(_ cipher: ContentCipher, _ database: Database) throws {
     try database.execute(
       sql: "INSERT INTO encryption (id, key_id, proof) VALUES (1, ?, ?)",
@@ -79,7 +99,8 @@ extension Storage {
   }
 
   private static func hasContents(_ database: Database) throws -> Bool {
-    try Row.fetchOne(database, sql: "SELECT 1 FROM conversation LIMIT 1") != nil
+    try Bool.fetchOne(
+      database, sql: "SELECT EXISTS (SELECT 1 FROM conversation) OR EXISTS (SELECT 1 FROM audit_content)") ?? true
   }
 
   private static func require(_ cipher: ContentCipher?, _ database: Database, _ path: String) throws {
@@ -88,17 +109,17 @@ extension Storage {
     case (nil, nil): break
     case (nil, .some):
       throw ServerError(
-        "\(path): its conversations are not encrypted yet: encrypt them first, with hearth conversations rotate --new-key FILE"
+        "\(path): what was said is not encrypted yet: encrypt it first, with hearth conversations rotate --new-key FILE"
       )
     case (.some(let row), nil):
       throw ServerError(
-        "\(path): its conversations are encrypted with the key \(row["key_id"] as String): give it with --encryption-key FILE, "
+        "\(path): what was said is encrypted with the key \(row["key_id"] as String): give it with --encryption-key FILE, "
           + "or in $\(StorageKey.variable)")
     case (.some(let row), let cipher?):
       let expected: String = row["key_id"]
       guard expected == cipher.keyID else {
         throw ServerError(
-          "\(path): its conversations are encrypted with the key \(expected), and the one given is \(cipher.keyID): give the "
+          "\(path): what was said is encrypted with the key \(expected), and the one given is \(cipher.keyID): give the "
             + "right one, or change keys with hearth conversations rotate")
       }
       guard try cipher.open(row["proof"], proofPlace) == proof else {
@@ -111,12 +132,16 @@ extension Storage {
   ///
   /// - Throws: `ServerError` when the file has come to another key since it was opened.
   func sealed(_ content: JSON, _ place: [String], _ database: Database) throws -> (keyID: String?, content: Data) {
+    try sealed(Data(content.bytes), place, database)
+  }
+
+  func sealed(_ content: Data, _ place: [String], _ database: Database) throws -> (keyID: String?, content: Data) {
     let cipher = cipher.withLock { $0 }
     guard try Storage.keyID(database) == cipher?.keyID else {
       throw ServerError(
-        "\(path): its conversations have another key since the server began: start it anew with that key")
+        "\(path): its contents have another key since the server began: start it anew with that key")
     }
-    return (cipher?.keyID, try Storage.seal(Data(content.bytes), place, cipher))
+    return (cipher?.keyID, try Storage.seal(content, place, cipher))
   }
 
   /// The content of a row.

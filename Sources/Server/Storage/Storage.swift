@@ -1,4 +1,5 @@
-public import Foundation
+public import Chat
+internal import Foundation
 internal import GRDB
 internal import Synchronization
 
@@ -9,7 +10,7 @@ internal import Synchronization
 /// Linux distributions have such versions. Several processes may use the file at once (a server, `hearth key`).
 public final class Storage: Sendable {
   let queue: DatabaseQueue
-  /// What contents of conversations are encrypted with; nil when they are not.
+  /// What contents are encrypted with; nil when they are not.
   let cipher = Mutex<ContentCipher?>(nil)
   /// Where the file is.
   public let path: String
@@ -50,10 +51,15 @@ public final class Storage: Sendable {
     }
   }
 
-  /// The file in a home folder.
-  public convenience init(home: URL) throws(ServerError) {
-    try self.init(path: home.appending(path: "hearth.sqlite").path)
+  /// The file of a store's home folder.
+  public convenience init(_ store: ModelStore) throws(ServerError) { try self.init(home: store.home) }
+
+  convenience init(home: URL) throws(ServerError) {
+    try self.init(path: home.appending(path: Storage.name).path)
   }
+
+  /// What the file is called.
+  static let name = "hearth.sqlite"
 
   private static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
@@ -113,46 +119,16 @@ public final class Storage: Sendable {
           CREATE TABLE encryption (id INTEGER PRIMARY KEY CHECK (id = 1), key_id TEXT NOT NULL, proof BLOB NOT NULL) STRICT;
           """)
     }
-    return migrator
-  }
-
-  /// Puts a copy in place of what is there. What was there is kept beside it, named by the time.
-  ///
-  /// - Throws: `ServerError` when the copy is damaged or written by a later version; nothing has changed then.
-  public static func restore(from path: String, home: URL) throws(ServerError) {
-    guard FileManager.default.fileExists(atPath: path) else { throw ServerError("\(path): is not there") }
-    let place = home.appending(path: "hearth.sqlite").path
-    let arriving = place + ".restoring"
-    try? FileManager.default.removeItem(atPath: arriving)
-    do {
-      try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
-      try FileManager.default.copyItem(atPath: path, toPath: arriving)
-      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: arriving)
-    } catch { throw ServerError("\(arriving): cannot be written: \(error)") }
-    let copy = try Storage(path: arriving)
-    let verdict = try copy.look { try String.fetchOne($0, sql: "PRAGMA integrity_check") }
-    guard verdict == "ok" else { throw ServerError("\(path): is damaged: \(verdict ?? "unreadable")") }
-    do {
-      try copy.queue.close()
-      if FileManager.default.fileExists(atPath: place) {
-        try FileManager.default.moveItem(atPath: place, toPath: place + ".before-\(Clock.seconds)")
-      }
-      try FileManager.default.moveItem(atPath: arriving, toPath: place)
-    } catch { throw ServerError("\(place): cannot be replaced: \(error)") }
-  }
-
-  /// Copies everything to another file, while the server runs.
-  ///
-  /// - Throws: `ServerError`.
-  public func backUp(to path: String) throws(ServerError) {
-    guard !FileManager.default.fileExists(atPath: path) else { throw ServerError("\(path): is there already") }
-    do {
-      let other = try DatabaseQueue(path: path)
-      try queue.backup(to: other)
-      try other.close()
-      try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-    } catch {
-      throw ServerError("\(path): cannot be written: \(error)")
+    migrator.registerMigration("4 contents of the audit log") { database in
+      // They change hands and go while the entries stay, so they lie apart.
+      try database.execute(
+        sql: """
+          ALTER TABLE audit ADD COLUMN content_hash BLOB;
+          CREATE TABLE audit_content (
+            number INTEGER PRIMARY KEY REFERENCES audit (number), key_id TEXT, content BLOB NOT NULL
+          ) STRICT;
+          """)
     }
+    return migrator
   }
 }

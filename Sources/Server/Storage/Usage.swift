@@ -24,7 +24,7 @@ extension Storage {
             """,
           arguments: [key.key, key.day, key.model, count.requests, count.promptTokens, count.completionTokens])
       }
-      try Storage.append(entries, database)
+      try Storage.append(entries, database) { try self.keep($0, database) }
     }
   }
 

@@ -8,6 +8,8 @@ internal import Hummingbird
 protocol AnswerReply: Sendable {
   /// Of the stream.
   var contentType: String { get }
+  /// Whether answers may call tools.
+  var callsTools: Bool { get }
   /// All answers at once, `[prompts][answers]`.
   func whole(_ answers: [[FinishedAnswer]]) -> JSON
   /// Before the first piece.
@@ -42,6 +44,7 @@ struct CollectedAnswers: Sendable {
 
 extension AnswerReply {
   var contentType: String { "text/event-stream" }
+  var callsTools: Bool { false }
   mutating func begin(_ events: inout EventWriter) async throws {}
   mutating func end(_ events: inout EventWriter) async throws {}
   mutating func wait(_ events: inout EventWriter) async throws { try await events.sendComment() }
@@ -60,11 +63,15 @@ extension Response {
     _ context: ServerContext, keep: (@Sendable (JSON) async throws -> Void)? = nil
   ) async throws -> Response {
     let signals = try await AnswerSignals(calls, state, context)
-    var found = CollectedAnswers(prompts: calls.count, answers: calls.first.map { max(1, $0.count) } ?? 0)
+    let count = calls.first.map { max(1, $0.count) } ?? 0
+    var found = CollectedAnswers(prompts: calls.count, answers: count)
+    let exchange = state.settings.auditsContents ? context.exchange : nil
+    exchange?.take(prompts: calls.count, answers: count, callsTools: reply.callsTools)
     guard isStreaming else {
       for try await case .piece(let prompt, let piece) in signals { found.take(piece, prompt: prompt) }
       let whole = reply.whole(found.answers)
       try await keep?(whole)
+      exchange?.append(found.answers)
       return .json(whole)
     }
     let none = found
@@ -80,6 +87,7 @@ extension Response {
             case .piece(let prompt, let piece):
               if keep != nil { found.take(piece, prompt: prompt) }
               try await reply.append(piece, prompt: prompt, to: &events)
+              exchange?.append(piece, prompt: prompt)
             case .quiet: try await reply.wait(&events)
             }
           }

@@ -1,3 +1,4 @@
+internal import Chat
 internal import Foundation
 internal import Synchronization
 
@@ -81,26 +82,11 @@ package final class LineQueue: Sendable {
         return (state.lines, state.dropped > 0 ? state.report(state.dropped) : nil)
       }
       // Whole lines in one call each, so that those of several processes do not mix.
-      for line in lines { write(line) }
-      if let report { write(Array(report.utf8)) }
-      state.withLock { $0.isWriting = false }
-    }
-  }
-
-  private func write(_ line: [UInt8]) {
-    var rest = line[...]
-    while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-      if written >= 0 {
-        rest = rest.dropFirst(written)
-      } else if errno == EAGAIN || errno == EWOULDBLOCK {
-        // A reader that set the pipe to non-blocking only wants us to wait.
-        var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        _ = poll(&ready, 1, -1)
-      } else if errno != EINTR {
-        // The reader has gone; nothing can be said to anybody.
-        return
+      // That the reader has gone can be said to nobody.
+      for line in lines + [report.map { Array($0.utf8) } ?? []] {
+        _ = line.withUnsafeBytes { Descriptor.write($0, to: descriptor) }
       }
+      state.withLock { $0.isWriting = false }
     }
   }
 }

@@ -6,9 +6,9 @@ internal import Server
 /// Copies of what the server keeps.
 struct Backup: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Copy what the server keeps: keys, usage, audit log, jobs.",
+    abstract: "Copy what the server keeps: keys, usage, audit log, files, jobs, conversations.",
     discussion: """
-      A server may run meanwhile: the copy is of one moment. Models and run folders are not in it.
+      A server may run meanwhile: the copy is of one moment. Uploaded files are in it; models and run folders are not.
 
       Examples:
         hearth backup hearth-2026-01-31.sqlite
@@ -18,13 +18,16 @@ struct Backup: ParsableCommand {
   @Flag(help: "Put the copy in place of what is there; no server may run.") var restore = false
 
   func run() throws {
-    let home = ModelStore().home
     if restore {
-      try Storage.restore(from: file, home: home)
-      print("what \(file) holds is in place")
+      let count = try Storage.restore(from: file, to: ModelStore())
+      print("what \(file) holds is in place" + (count == 0 ? "" : ", with \(count) uploaded files"))
     } else {
-      try Storage(home: home).backUp(to: file)
-      print("\(file) is written")
+      let copied = try Storage(ModelStore()).backUp(to: file)
+      print("\(file) is written" + (copied.files == 0 ? "" : ", with \(copied.files) uploaded files"))
+      if !copied.missing.isEmpty {
+        StandardError.write(
+          "not in it, as their bytes are not here any more: \(copied.missing.joined(separator: ", "))\n")
+      }
     }
   }
 }

@@ -74,7 +74,7 @@ struct Conversations: AsyncParsableCommand {
     }
 
     func run() throws {
-      let storage = try Storage(home: ModelStore().home)
+      let storage = try Storage(ModelStore())
       let owner = try key.map { try storage.owner($0) }
       print("\(try storage.removeConversations(of: owner, days: days)) conversations are deleted")
     }
@@ -85,7 +85,7 @@ struct Conversations: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Encrypt stored conversations, with a first or another key, or no more.",
       discussion: """
-        All is written anew in one step; end the server before, and start it with the new key. A key is made with \
+        What the audit log holds of what was said is encrypted with the same key. All is written anew in one step; end the server before, and start it with the new key. A key is made with \
         (umask 077; openssl rand -hex 32 > key.txt). Copies made before hold what was written with the old key.
 
         Examples:
@@ -105,7 +105,7 @@ struct Conversations: AsyncParsableCommand {
     func run() throws {
       let old = try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment()
       let new = try newKey.map { try StorageKey(file: $0) }
-      let count = try Storage(home: ModelStore().home).rotate(from: old, to: new)
+      let count = try Storage(ModelStore()).rotate(from: old, to: new)
       print("\(count) rows are written anew, \(new.map { "encrypted with the key \($0.id)" } ?? "unencrypted")")
     }
   }
@@ -119,7 +119,7 @@ struct StoredAccess: ParsableArguments {
 
   /// The file in the home folder, ready to be read.
   func storage() throws -> Storage {
-    let storage = try Storage(home: ModelStore().home)
+    let storage = try Storage(ModelStore())
     try storage.unlock(try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment())
     return storage
   }

@@ -40,7 +40,7 @@ struct Keys: ParsableCommand {
     }
 
     func run() throws {
-      let storage = try Storage(home: ModelStore().home)
+      let storage = try Storage(ModelStore())
       let scopes = scope.split(separator: ",").map(String.init)
       let made = try storage.createKey(name: name, scopes: scopes, requestsPerMinute: rate, tokensPerDay: tokensPerDay)
       if json { return try JSONOutput.write(["id": made.record.id, "name": name, "key": made.secret]) }
@@ -56,7 +56,7 @@ struct Keys: ParsableCommand {
     @Flag(help: "Print JSON.") var json = false
 
     func run() throws {
-      let keys = try Storage(home: ModelStore().home).keys()
+      let keys = try Storage(ModelStore()).keys()
       if json { return try JSONOutput.write(keys) }
       if keys.isEmpty { print("There are no keys: on this machine none is needed, elsewhere hearth serve wants one.") }
       for key in keys {
@@ -78,7 +78,7 @@ struct Keys: ParsableCommand {
     @Argument(help: "The key's name or id.") var key: String
 
     func run() throws {
-      let record = try Storage(home: ModelStore().home).revokeKey(key)
+      let record = try Storage(ModelStore()).revokeKey(key)
       print("\(record.name) (\(record.id)) is revoked")
     }
   }

@@ -31,7 +31,9 @@ struct Serve: AsyncParsableCommand {
   @Flag(help: "On loopback, ask for no key even when there are some.") var noKeys = false
   @OptionGroup(title: "Bearer tokens") var tokens: TokenOptions
   @Flag(help: "Store conversations whose requests say \"store\": true.") var storeConversations = false
-  @Option(help: "Encrypt what is stored of them with the key in this file (default: $\(StorageKey.variable)).")
+  @Flag(help: "Keep what is asked and answered in the audit log, too (hearth audit show --contents).")
+  var auditContents = false
+  @Option(help: "Encrypt what is stored of both with the key in this file (default: $\(StorageKey.variable)).")
   var encryptionKey: String?
   @Option(help: "A further name that clients may call this host.") var allowHost: [String] = []
   @Option(help: "Web pages of this origin (https://app.example.org) may use the server.") var allowOrigin: [String] = []
@@ -99,7 +101,7 @@ struct Serve: AsyncParsableCommand {
   private func settings() throws -> ServerSettings {
     var settings = ServerSettings()
     settings.openID = try tokens.settings()
-    settings.storesConversations = storeConversations
+    (settings.storesConversations, settings.auditsContents) = (storeConversations, auditContents)
     settings.storageKey = try encryptionKey.map { try StorageKey(file: $0) } ?? StorageKey.fromEnvironment()
     (settings.host, settings.port) = (host, port)
     if tls != nil { settings.encryption = .selfSigned }

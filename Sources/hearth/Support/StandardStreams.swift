@@ -1,3 +1,4 @@
+internal import Chat
 internal import Foundation
 
 /// Nobody reads standard output any more, as in `hearth … | head`: no reason to say anything, but the command failed.
@@ -25,19 +26,8 @@ enum StandardOutput {
   /// Writes all of `data` at once, behind what `print` has written.
   static func write(_ data: Data) throws {
     try finish()
-    var rest = data[...]
-    while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { Foundation.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
-      if written >= 0 {
-        rest = rest.dropFirst(written)
-      } else if errno == EAGAIN || errno == EWOULDBLOCK {
-        // A reader that set the pipe to non-blocking only wants us to wait.
-        var ready = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
-        _ = poll(&ready, 1, -1)
-      } else if errno != EINTR {
-        throw failure(errno)
-      }
-    }
+    let code = data.withUnsafeBytes { Descriptor.write($0, to: STDOUT_FILENO) }
+    if code != 0 { throw failure(code) }
   }
 
   /// Hands over what `print` has written and still holds.
@@ -56,12 +46,7 @@ enum StandardOutput {
 enum StandardError {
   /// Writes `text`. That nobody reads it is no reason to stop.
   static func write(_ text: String) {
-    var rest = Data(text.utf8)[...]
-    while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { Foundation.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-      if written < 0, errno != EINTR { return }
-      rest = rest.dropFirst(max(0, written))
-    }
+    _ = Data(text.utf8).withUnsafeBytes { Descriptor.write($0, to: STDERR_FILENO) }
   }
 }
 

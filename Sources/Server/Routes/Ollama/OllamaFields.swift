@@ -69,7 +69,7 @@ struct OllamaFields {
       }
       options.maximumTokenCount = min(options.maximumTokenCount ?? .max, contextLength - prompt.count)
     }
-    try model.check(prompt, options)
+    try model.check(prompt, options, naming: "prompt")
     return AnswerCall(model, prompt, options, key: context.principal?.id ?? "")
   }
 }
@@ -102,6 +102,7 @@ struct OllamaReply: AnswerReply {
   }
 
   var contentType: String { "application/x-ndjson" }
+  var callsTools: Bool { parts.callsTools }
 
   func whole(_ answers: [[FinishedAnswer]]) -> JSON {
     guard let answer = answers.first?.first?.answer else { return .null }
