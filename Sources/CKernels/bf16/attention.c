@@ -93,8 +93,10 @@ HEARTH_INLINE void forward_task_body(void* context, int index, int count, const 
   unit u;
   for (;;) {
     size_t number = atomic_fetch_add_explicit(&f->next, 1, memory_order_relaxed), sequence = 0;
-    while (sequence < a->sequences && number >= panels_of(a, sequence) * a->key_value_heads)
-      number -= panels_of(a, sequence++) * a->key_value_heads;
+    for (size_t units; sequence < a->sequences; sequence++, number -= units) {
+      units = (panels_of(a, sequence) - first_panel_of(a, sequence)) * a->key_value_heads;
+      if (number < units) break;
+    }
     if (sequence == a->sequences) return;
     // The last panels see the most keys, so they go first.
     size_t panel = panels_of(a, sequence) - 1 - number / a->key_value_heads;

@@ -30,6 +30,13 @@ static inline size_t panels_of(const arguments* a, size_t sequence) {
   return (length_of(a, sequence) * group_of(a) + QUERIES - 1) / QUERIES;
 }
 
+/// The first panel with a query that somebody wants; as many as there are when nobody wants any.
+static inline size_t first_panel_of(const arguments* a, size_t sequence) {
+  if (a->first_queries == NULL) return 0;
+  const size_t first = (size_t)a->first_queries[sequence];
+  return first < length_of(a, sequence) ? first * group_of(a) / QUERIES : panels_of(a, sequence);
+}
+
 /// Where query `row` of a key/value head is, in q and the like, or, of `ld` heads, in log_sum.
 static inline size_t query_at(const arguments* a, size_t sequence, size_t head, size_t row, size_t ld, size_t width) {
   size_t group = group_of(a);

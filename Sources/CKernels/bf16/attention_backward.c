@@ -40,7 +40,7 @@ static size_t width_panels(const arguments* a) { return (a->head_width + HEARTH_
 HEARTH_INLINE void prepare(const arguments* a, unit* u, size_t sequence, size_t head) {
   const size_t width = a->head_width, ld = even(width), rows = length_of(a, sequence) * group_of(a);
   const size_t panels = panels_of(a, sequence);
-  for (size_t panel = 0; panel < panels; panel++) {
+  for (size_t panel = first_panel_of(a, sequence); panel < panels; panel++) {
     const size_t first = panel * QUERIES, count = rows - first < QUERIES ? rows - first : QUERIES;
     uint16_t *q = u->q_turned + first * ld, *dy = u->dy_turned + first * ld;
     query_panel(a, a->q, sequence, head, first, count, q, u->q + panel * pairs_of(width) * 2 * QUERIES);
@@ -62,7 +62,7 @@ HEARTH_INLINE void prepare(const arguments* a, unit* u, size_t sequence, size_t 
       u->log_sum[first + row] = log_sum;
     }
   }
-  for (size_t block = 0; block * BLOCK < rows; block++)
+  for (size_t block = first_panel_of(a, sequence) / (BLOCK / QUERIES); block * BLOCK < rows; block++)
     for (size_t i = 0; i < width_panels(a); i++) {
       const size_t first = block * BLOCK, lane = i * HEARTH_BF16_LANES, left = width - lane;
       hearth_bf16_cut cut = {.lane = lane, .lanes = left < HEARTH_BF16_LANES ? left : HEARTH_BF16_LANES,
@@ -168,6 +168,7 @@ HEARTH_INLINE void exchange(const arguments* a, unit* u, size_t sequence, size_t
 
 HEARTH_INLINE void differentiate_unit(const arguments* a, unit* u, size_t sequence, size_t head, const bool native) {
   const size_t length = length_of(a, sequence), rows = length * group_of(a), panels = panels_of(a, sequence);
+  const size_t wanted = first_panel_of(a, sequence);
   prepare(a, u, sequence, head);
   for (size_t start = 0; start < length; start += KEYS) {
     const size_t keys = length - start < KEYS ? length - start : KEYS;
@@ -177,19 +178,23 @@ HEARTH_INLINE void differentiate_unit(const arguments* a, unit* u, size_t sequen
     }
     turn_keys(a, u, sequence, head, start, keys);
     // Queries before the block see nothing of it.
-    const size_t from = a->causal ? start * group_of(a) / QUERIES : 0;
+    const size_t seeing = a->causal ? start * group_of(a) / QUERIES : 0, from = seeing > wanted ? seeing : wanted;
     bool begins = true;
-    for (size_t block = from / (BLOCK / QUERIES); block * BLOCK < rows; block++) {
+    for (size_t block = from / (BLOCK / QUERIES); from < panels && block * BLOCK < rows; block++) {
       const size_t first = block * (BLOCK / QUERIES);
       exchange(a, u, sequence, head, start, keys, block, from > first ? from : first, begins, native);
       begins = false;
+    }
+    if (begins) {
+      memset(u->dk, 0, sizeof u->dk);
+      memset(u->dv, 0, sizeof u->dv);
     }
     const size_t at = key_at(a, sequence, head, start);
     write_keys(a, a->dk + at, u->dk, keys, a->scale, native);
     write_keys(a, a->dv + at, u->dv, keys, 1, native);
   }
   const lanes factor[2] = {a->scale, a->scale};
-  for (size_t panel = 0; panel < panels; panel++) {
+  for (size_t panel = wanted; panel < panels; panel++) {
     const size_t first = panel * QUERIES, count = rows - first < QUERIES ? rows - first : QUERIES;
     write_queries(a, a->dq, sequence, head, first, count, u->dq + panel * a->head_width * QUERIES, factor, native);
   }

@@ -1,11 +1,8 @@
-#include <math.h>
-
 #include "../include/bf16.h"
-#include "../rows/logarithm.h"
+#include "../rows/softmax.h"
 #include "halves.h"
 
-// Cross-entropy whose gradient takes the place of the logits in bf16. The sum of the exponentials is kept in sixteen doubles,
-// number i mod 16 taking element i, and added in the tree, as in f32.
+// Cross-entropy whose gradient takes the place of the logits in bf16.
 
 typedef struct {
   float *losses, *logits;
@@ -15,13 +12,6 @@ typedef struct {
   float scale;
 } softmax;
 
-HEARTH_INLINE float largest_of_row(const float* row, size_t count) {
-  lanes largest = -INFINITY;
-  for (size_t i = 0; i < count; i += LANE_COUNT)
-    largest = lanes_max(largest, lanes_load_first(row + i, count - i, -INFINITY));
-  return lanes_largest(largest);
-}
-
 HEARTH_INLINE void cross_entropy_task_body(void* context, int index, int count, const bool native) {
   const softmax* s = context;
   const size_t vocabulary = s->vocabulary;
@@ -30,23 +20,8 @@ HEARTH_INLINE void cross_entropy_task_body(void* context, int index, int count, 
     float* row = s->logits + r * s->ld;
     uint16_t* halves = (uint16_t*)(void*)row;
     const int32_t target = s->targets[r];
-    const bool gradient = s->scale != 0;
-    if (target < 0 || (size_t)target >= vocabulary) {
-      // -1 leaves the row out. Any other outsider is the caller's mistake, made visible.
-      s->losses[r] = target == -1 ? 0 : NAN;
-      if (gradient) memset(row, 0, vocabulary * sizeof(float));
-      continue;
-    }
-    const float largest = largest_of_row(row, vocabulary), chosen = row[target] - largest;
-    wide_lanes sums = 0;
-    for (size_t i = 0; i < vocabulary; i += LANE_COUNT) {
-      lanes e = lanes_exp(lanes_load_first(row + i, vocabulary - i, -INFINITY) - largest);
-      if (gradient) lanes_store_first(row + i, e, vocabulary - i);
-      sums += __builtin_convertvector(e, wide_lanes);
-    }
-    const double total = wide_lanes_sum(sums);
-    s->losses[r] = (float)(hearth_logarithm(total) - (double)chosen);
-    if (!gradient) continue;
+    const double total = loss_of_row(&s->losses[r], row, vocabulary, target, s->scale != 0);
+    if (s->scale == 0 || total == 0) continue;
     const float factor = (float)(s->scale / total), exponential = row[target];
     // A half lies before the float it comes from, so nothing is overwritten that is still to be read.
     for (size_t i = 0; i < vocabulary; i += LANE_COUNT) {

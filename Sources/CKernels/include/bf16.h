@@ -118,6 +118,12 @@ void hearth_bf16_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_
 /// y[c, r] = x[r, c]: rows of y are as `hearth_bf16_round` leaves them.
 void hearth_bf16_transpose(hearth_pool* pool, uint16_t* y, size_t ldy, const uint16_t* x,
                            size_t ldx, size_t rows, size_t columns);
+/// y[p] = x[rows[p]], or zeros where that is negative: rows of y are as `hearth_bf16_round` leaves them.
+void hearth_bf16_unfold(hearth_pool* pool, uint16_t* y, size_t ldy, const uint16_t* x, size_t ldx, const int32_t* rows,
+                        size_t places, size_t columns);
+/// y[r] = bf16(Σ x[p]) over p = places[offsets[r]] ... places[offsets[r + 1] - 1], added in that order in f32.
+void hearth_bf16_fold(hearth_pool* pool, uint16_t* y, size_t ldy, const uint16_t* x, size_t ldx, const int32_t* offsets,
+                      const int32_t* places, size_t rows, size_t columns);
 /// `hearth_rms_norm` with y in bf16.
 void hearth_bf16_rms_norm(hearth_pool* pool, uint16_t* y, size_t ldy, float* reciprocal,
                           const float* x, const float* weight, size_t rows, size_t width,
@@ -148,6 +154,9 @@ void hearth_bf16_rope(hearth_pool* pool, uint16_t* x, size_t ldx, const int32_t*
 /// probabilities are rounded before they meet the values.
 typedef struct {
   const int32_t* starts;  ///< [sequences + 1]
+  /// [sequences] or NULL: queries before this position of their sequence are nobody's. Their rows of y, log_sum and dq are
+  /// undefined, and their dy must be zero.
+  const int32_t* first_queries;
   size_t sequences, heads, key_value_heads;
   size_t head_width;  ///< even
   float scale;

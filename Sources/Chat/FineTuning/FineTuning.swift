@@ -48,7 +48,7 @@ public final class FineTuning {
     logFolder: String? = nil, group: (any TrainingGroup)? = nil
   ) throws {
     try recipe.validate()
-    let recipe = recipe.pinningDate(for: base)
+    let recipe = recipe.pinningDate(for: base).namingPrecision(for: base)
     self.recipe = recipe
     self.group = group
     _ = try group?.share(Array(recipe.yaml().utf8))

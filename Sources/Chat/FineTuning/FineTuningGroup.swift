@@ -126,6 +126,14 @@ extension LearningRateSchedule {
 }
 
 extension FineTuningRecipe {
+  /// The recipe with what is really computed in.
+  func namingPrecision(for model: ChatModel) -> FineTuningRecipe {
+    guard precision == .int8, method == .full || !model.engine.canGoBackInIntegers else { return self }
+    var recipe = self
+    recipe.precision = .bf16
+    return recipe
+  }
+
   /// What held-out loss is measured in.
   var heldOutPrecision: Precision {
     switch precision {

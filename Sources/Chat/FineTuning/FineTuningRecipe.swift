@@ -36,11 +36,12 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case serving
     /// Products of gradients and held-out loss in bf16, with sums in f32; what is trained is f32.
     case bf16
-    /// As bf16, but gradients go back through the quantised base in int8. In full fine-tuning nothing is quantised: it is bf16 then.
+    /// As bf16, but gradients go back through the blocks of a quantised base in int8. Where nothing is quantised, as in full
+    /// fine-tuning, it is bf16, and a run's recipe says so.
     case int8
 
-    /// bf16 where this CPU has instructions for it, else f32.
-    public static var standard: TrainingPrecision { Precision.hasFastBF16 ? .bf16 : .f32 }
+    /// int8 where this CPU has instructions for bf16, else f32.
+    public static var standard: TrainingPrecision { Precision.hasFastBF16 ? .int8 : .f32 }
   }
 
   /// The base: a name in the store or a path.

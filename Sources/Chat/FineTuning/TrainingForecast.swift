@@ -26,6 +26,7 @@ public struct TrainingForecast: Encodable, Sendable, Equatable {
   init(
     _ recipe: FineTuningRecipe, _ data: TrainingData, _ base: ChatModel, duration: Double = 2
   ) throws {
+    let recipe = recipe.namingPrecision(for: base)
     let plan = data.plan(recipe)
     let trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: nil)
     defer { trainer.finish() }

@@ -58,6 +58,9 @@ public final class Adapter {
   /// A, B and, with DoRA, m of each adapted map, in the model's order.
   var parameters: [Parameter] { entries.flatMap { $0.pair.parameters } }
 
+  /// Whether inputs of any map are dropped in training.
+  var hasDropout: Bool { entries.contains { $0.pair.dropout > 0 } }
+
   /// How many linear maps it adapts.
   public var mapCount: Int { entries.count }
 

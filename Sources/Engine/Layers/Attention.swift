@@ -28,9 +28,13 @@ extension Pass {
   ) -> Tensor {
     switch layout {
     case .cached(let runs): return cachedAttention(q, k, v, shape, rope, runs, layer: layer)
-    case .packed(let starts):
-      guard let rope else { return packedAttention(q, k, v, shape, starts) }
-      return packedAttention(self.rope(q, rope), self.rope(k, rope), v, shape, starts)
+    case .packed(let starts, let folding):
+      let (q, k) = rope.map { (self.rope(q, $0), self.rope(k, $0)) } ?? (q, k)
+      guard let folding else { return packedAttention(q, k, v, shape, starts) }
+      let rows = folding.rowOfPlace.map(Int.init)
+      return select(
+        folding.firstPlaces.map(Int.init),
+        of: packedAttention(select(rows, of: q), select(rows, of: k), select(rows, of: v), shape, starts))
     }
   }
 

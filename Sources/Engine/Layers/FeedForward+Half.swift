@@ -12,6 +12,7 @@ extension Pass {
   /// where that layer is not computed in bf16.
   func selectWanted(_ x: Tensor, before gate: Linear, _ up: Linear, _ down: Linear) -> Tensor {
     guard let wanted, halfLinears([gate, up, down]) != nil else { return x }
+    hasSelected = true
     return select(wanted, of: x)
   }
 

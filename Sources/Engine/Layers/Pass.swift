@@ -9,8 +9,8 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Products in bf16 with sums in f32, everything else in f32: for training, and for losses of whole sequences. A model is not
   /// loaded in it.
   case bf16
-  /// `bf16`, but gradients go back through packed matrices in integers: both in int8 with a scale for 32 numbers, the matrices turned
-  /// round and quantised again. The forward pass is that of `bf16`.
+  /// `bf16`, but gradients go back through the blocks' packed matrices in integers: both in int8 with a scale for 32 numbers, the
+  /// matrices turned round and quantised again. The forward pass and the output head are those of `bf16`.
   case int8
 
   /// Whether activations between products are in bf16.
@@ -34,8 +34,8 @@ public final class Pass {
   enum Layout {
     /// Each run of rows continues a sequence whose earlier keys and values are cached.
     case cached([CachedRun])
-    /// Whole sequences side by side: sequence s covers rows `starts[s]..<starts[s + 1]`.
-    case packed(starts: [Int32])
+    /// Whole sequences side by side: sequence s covers places `starts[s]..<starts[s + 1]`, which are the rows unless they share some.
+    case packed(starts: [Int32], folding: PackedRows.Folding?)
   }
 
   /// Consecutive rows that continue one sequence.
@@ -54,8 +54,10 @@ public final class Pass {
   let positionLimit: Int
   /// Which adapter works on which rows; rows of no segment run on the base alone.
   let adapters: [AdapterSegment]
-  /// The rows that whoever runs the pass looks at; all when nil.
+  /// The rows that whoever runs the pass looks at, some perhaps more than once; all when nil.
   let wanted: [Int]?
+  /// Whether the last hidden states are those of `wanted` already.
+  var hasSelected = false
   /// Remembers operations for `backward`; nil when nothing is trained.
   let tape: Tape?
   /// Decides which inputs of adapters are dropped; nil outside training.
@@ -107,22 +109,19 @@ public final class Pass {
   /// A pass over whole sequences: training and scoring.
   ///
   /// - Parameters:
-  ///   - starts: First row of each sequence and, last, the number of rows.
   ///   - wanted: The rows of the last hidden states that are looked at.
   ///   - tape: Given in training; then products are in f32 where `precision` does not say bf16.
   init(
-    packed starts: [Int32], adapter: Adapter?, pool: WorkerPool, workspace: Workspace, precision: Precision,
+    packed rows: PackedRows, adapter: Adapter?, pool: WorkerPool, workspace: Workspace, precision: Precision,
     wanted: [Int]? = nil, tape: Tape? = nil, dropout: DropoutSource? = nil
   ) {
     self.pool = pool
     self.workspace = workspace
     self.precision = tape == nil || precision.usesHalves ? precision : .reference
-    var positions: [Int32] = []
-    for (start, end) in zip(starts, starts.dropFirst()) { positions += 0..<(end - start) }
-    self.positions = positions
+    positions = rows.positions
     positionLimit = Int(positions.max() ?? -1) + 1
-    layout = .packed(starts: starts)
-    adapters = adapter.map { [AdapterSegment(rows: 0..<positions.count, adapter: $0)] } ?? []
+    layout = .packed(starts: rows.starts, folding: rows.folding())
+    adapters = adapter.map { [AdapterSegment(rows: 0..<rows.positions.count, adapter: $0)] } ?? []
     self.wanted = wanted
     self.tape = tape
     self.dropout = dropout
@@ -133,7 +132,7 @@ public final class Pass {
 
   /// The wanted rows of the last hidden states, where a family has not left the others out.
   func wantedRows(of hidden: Tensor) -> Tensor {
-    guard let wanted, hidden.rows != wanted.count else { return hidden }
+    guard let wanted, !hasSelected else { return hidden }
     return select(wanted, of: hidden)
   }
 

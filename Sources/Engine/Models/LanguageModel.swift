@@ -119,8 +119,10 @@ public final class LanguageModel {
 
   private func headLogits(_ pass: Pass, _ hidden: Tensor) -> Tensor {
     // Adapters never touch the head, so its segments must not be looked up against selected rows.
-    Pass(packed: [0, Int32(hidden.rows)], adapter: nil, pool: pool, workspace: workspace, precision: precision)
-      .apply(architecture.head, hidden)
+    Pass(
+      packed: PackedRows(lengths: [hidden.rows]), adapter: nil, pool: pool, workspace: workspace, precision: precision
+    )
+    .apply(architecture.head, hidden)
   }
 
   /// Log-probabilities of every next token of a sequence, as answers are computed: through the cache of keys and values, in the type
@@ -169,13 +171,14 @@ public final class LanguageModel {
   public func losses(
     _ batch: TrainingBatch, adapter: Adapter? = nil, precision: Precision = .reference
   ) -> [Double] {
-    guard !batch.targets.isEmpty else { return batch.sums([]) }
-    let pass = Pass(
-      packed: batch.starts, adapter: adapter, pool: pool, workspace: workspace, precision: precision,
-      wanted: batch.supervisedRows)
-    let hidden = architecture.hiddenStates(batch.tokens, pass)
-    return batch.sums(
-      pass.crossEntropy(
-        pass.wantedRows(of: hidden), architecture.head, targets: batch.targets, scale: 0))
+    batch.sums(
+      batch.packed(isSharing: true).flatMap { part in
+        let pass = Pass(
+          packed: part.rows, adapter: adapter, pool: pool, workspace: workspace, precision: precision,
+          wanted: part.wanted)
+        let hidden = architecture.hiddenStates(part.rows.tokens, pass)
+        return pass.crossEntropy(
+          pass.wantedRows(of: hidden), architecture.head, targets: part.targets, scale: 0)
+      })
   }
 }

@@ -52,6 +52,36 @@ final class HalfTensor {
     return turned
   }
 
+  /// A row for each place of sequences that share rows.
+  ///
+  /// - Parameter once: Whether places whose row has been there before get zeros.
+  func unfolded(_ folding: PackedRows.Folding?, once: Bool = false, _ pool: WorkerPool) -> HalfTensor {
+    guard let folding else { return self }
+    let y = HalfTensor(folding.rowOfPlace.count, columns, in: workspace)
+    unsafe hearth_bf16_unfold(
+      pool.pointer, y.data, y.stride, data, stride, once ? folding.rowOfFirstPlace : folding.rowOfPlace, y.rows, columns
+    )
+    return y
+  }
+
+  /// For each row the sum over its places, rounded.
+  func folded(_ folding: PackedRows.Folding?, _ pool: WorkerPool) -> HalfTensor {
+    guard let folding else { return self }
+    let y = HalfTensor(folding.offsets.count - 1, columns, in: workspace)
+    unsafe hearth_bf16_fold(
+      pool.pointer, y.data, y.stride, data, stride, folding.offsets, folding.places, y.rows, columns)
+    return y
+  }
+
+  /// For each row what its first place has.
+  func first(_ folding: PackedRows.Folding?, _ pool: WorkerPool) -> HalfTensor {
+    guard let folding else { return self }
+    let y = HalfTensor(folding.offsets.count - 1, columns, in: workspace)
+    unsafe hearth_bf16_unfold(
+      pool.pointer, y.data, y.stride, data, stride, folding.firstPlaces, y.rows, columns)
+    return y
+  }
+
   /// The rows as integer products read them, for as many terms at least; made once.
   func quantized(terms: Int32, _ pool: WorkerPool) -> IntegerRows {
     if let integers, integers.terms >= terms { return integers }

@@ -241,9 +241,15 @@ public final class Parameter {
     }
   }
 
+  /// Whether there are packed blocks to turn round.
+  var canTurn: Bool { unsafe packed != nil && rows % 32 == 0 }
+
+  /// What it takes to hold them turned round: 8 bits for each number, scale and minimum in f16 for 32 of them.
+  var turnedBytes: Int { canTurn ? count / 8 * 9 : 0 }
+
   /// Turns the packed blocks round, for integer products with gradients; nothing where there are none, or too few rows for a block.
   func packTurned(_ pool: WorkerPool) {
-    guard let packed = unsafe packed, unsafe turned == nil, rows % 32 == 0 else { return }
+    guard canTurn, let packed = unsafe packed, unsafe turned == nil else { return }
     unsafe turned = hearth_affine_turn(pool.pointer, packed)
   }
 

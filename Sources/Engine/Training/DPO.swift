@@ -144,14 +144,17 @@ extension Trainer {
   func accumulate(_ batch: PreferenceBatch, beta: Double, scale: Float, pass index: Int) -> PreferenceFigures {
     precondition(adapter != nil, "preferences are trained on an adapter")
     let (tape, sequences) = (Tape(), batch.sequences)
+    guard let part = sequences.packed(isSharing: isSharing).first else {
+      return batch.judge(sequences.sums([]), beta: beta).figures
+    }
     let pass = Pass(
-      packed: sequences.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
-      precision: settings.precision, wanted: sequences.supervisedRows, tape: tape,
+      packed: part.rows, adapter: adapter, pool: model.pool, workspace: model.workspace,
+      precision: settings.precision, wanted: part.wanted, tape: tape,
       dropout: DropoutSource(seed: settings.seed, step: index))
     let head = model.architecture.head
-    let states = pass.wantedRows(of: model.architecture.hiddenStates(sequences.tokens, pass))
+    let states = pass.wantedRows(of: model.architecture.hiddenStates(part.rows.tokens, pass))
     let scoring = Pass(
-      packed: [0, Int32(states.rows)], adapter: nil, pool: model.pool, workspace: model.workspace,
+      packed: PackedRows(lengths: [states.rows]), adapter: nil, pool: model.pool, workspace: model.workspace,
       precision: settings.precision
     )
     let sums = sequences.sums(scoring.crossEntropy(states, head, targets: sequences.targets, scale: 0))

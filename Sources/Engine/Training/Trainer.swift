@@ -92,35 +92,31 @@ public final class Trainer {
   /// - Returns: Σ −log p.
   func accumulate(_ batch: TrainingBatch, scale: Float, pass index: Int) -> Double {
     let dropout = DropoutSource(seed: settings.seed, step: index)
-    return parts(of: batch).reduce(0.0) { $0 + accumulate($1, scale: scale, dropout) }
-  }
-
-  /// The batch in parts of whole sequences that are computed one after the other, so that no more activations are held than
-  /// speed needs: from some hundred rows on, products in bf16 gain nothing from more. Full fine-tuning, whose parameters take most
-  /// of the memory, makes do with fewer. In f32, batches are computed as they are.
-  private func parts(of batch: TrainingBatch) -> [TrainingBatch] {
-    guard settings.precision.usesHalves else { return [batch] }
-    let limit = adapter == nil || settings.precision == .int8 ? 512 : 1024
-    var (parts, first): ([TrainingBatch], Int) = ([], 0)
-    for sequence in 0..<batch.sequenceCount {
-      let isLast = sequence + 1 == batch.sequenceCount
-      if isLast || Int(batch.starts[sequence + 2] - batch.starts[first]) > limit {
-        parts.append(batch.sequences(first..<sequence + 1))
-        first = sequence + 1
-      }
+    return batch.packed(isSharing: isSharing, limit: partLimit).reduce(0.0) {
+      $0 + accumulate($1, scale: scale, dropout)
     }
-    return parts.count == 1 ? [batch] : parts.filter { !$0.targets.isEmpty }
   }
 
-  private func accumulate(_ batch: TrainingBatch, scale: Float, _ dropout: DropoutSource) -> Double {
+  /// Rows that are computed together, so that no more activations are held than speed needs: from some hundred on, products in
+  /// bf16 gain little from more. Full fine-tuning, whose parameters take most of the memory, makes do with fewer, and so does int8,
+  /// which holds the base twice. In f32, batches are computed as they are.
+  private var partLimit: Int {
+    guard settings.precision.usesHalves else { return .max }
+    return adapter == nil || settings.precision == .int8 ? 512 : 1024
+  }
+
+  /// Whether sequences that begin alike share the rows of that beginning. Where inputs are dropped each has its own.
+  var isSharing: Bool { adapter?.hasDropout != true }
+
+  private func accumulate(_ part: PackedBatch, scale: Float, _ dropout: DropoutSource) -> Double {
     let tape = Tape()
     let pass = Pass(
-      packed: batch.starts, adapter: adapter, pool: model.pool, workspace: model.workspace,
-      precision: settings.precision, wanted: batch.supervisedRows, tape: tape,
+      packed: part.rows, adapter: adapter, pool: model.pool, workspace: model.workspace,
+      precision: settings.precision, wanted: part.wanted, tape: tape,
       dropout: dropout)
-    let hidden = model.architecture.hiddenStates(batch.tokens, pass)
+    let hidden = model.architecture.hiddenStates(part.rows.tokens, pass)
     let losses = pass.crossEntropy(
-      pass.wantedRows(of: hidden), model.architecture.head, targets: batch.targets,
+      pass.wantedRows(of: hidden), model.architecture.head, targets: part.targets,
       scale: scale)
     tape.backward()
     return losses.reduce(0.0) { $0 + Double($1) }
@@ -191,10 +187,19 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension LanguageModel {
-  /// Holds every packed matrix turned round as well, for integer products with gradients.
+  /// Whether gradients can go back through any map in integers.
+  public var canGoBackInIntegers: Bool { linears.contains { $0.weight.canTurn } }
+
+  /// Holds packed matrices turned round as well, for integer products with gradients: those of the lowest blocks, as many as fit in a
+  /// gigabyte. A gradient that is rounded in a low block passes through few maps behind it; that of the output head would pass
+  /// through all, so it goes back in bf16.
   func packTurned() {
-    for linear in linears { linear.weight.packTurned(pool) }
-    architecture.head.weight.packTurned(pool)
+    var left = 1 << 30
+    for linear in linears {
+      left -= linear.weight.turnedBytes
+      guard left >= 0 else { return }
+      linear.weight.packTurned(pool)
+    }
   }
 
   /// Holds in f32 what training multiplies with, so that it is not dequantised anew in every step.

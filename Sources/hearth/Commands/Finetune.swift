@@ -80,8 +80,8 @@ struct Finetune: ParsableCommand {
   @Option(
     help: """
       bf16 (faster; f32 sums and parameters), int8 (bf16, and gradients go back through a quantised base in int8), \
-      f32, or serving: f32, held-out loss in the kernels that will serve (default: bf16 where the CPU has \
-      instructions for it, else f32).
+      f32, or serving: f32, held-out loss in the kernels that will serve (default: int8 where the CPU has \
+      instructions for bf16, bf16 where nothing is quantised, else f32).
       """)
   var precision: FineTuningRecipe.TrainingPrecision?
   @Flag(inversion: .prefixedNo, help: "Measure base and result on general texts and questions (default: yes).")
@@ -293,8 +293,6 @@ struct Finetune: ParsableCommand {
     if let patience { recipe.patience = patience }
     set(seed, \.seed)
     set(precision, \.precision)
-    // Nothing is quantised in full fine-tuning, and the recipe is to say what is computed.
-    if recipe.method == .full, recipe.precision == .int8 { recipe.precision = .bf16 }
     if let date { recipe.date = date }
   }
 }

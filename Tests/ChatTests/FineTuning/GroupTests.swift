@@ -80,8 +80,14 @@ import Testing
     #expect(train(2, recipe, together, model: place.modelPath).allSatisfy { $0 == nil })
     let (expected, found) = (try lines(alone), try lines(together))
     #expect(expected.count == found.count && expected[0].loss == found[0].loss)
-    // What is added in another order is rounded to 8 bits on the way, and steps are large here.
-    #expect(zip(expected, found).allSatisfy { abs($0.loss - $1.loss) < 5e-3 * $0.loss })
+    // A gradient that several examples share is rounded once, and what is added in another order on the way; steps are large here. No
+    // farther apart than bf16 is from f32 anyway.
+    recipe.precision = .f32
+    let exact = try place.output("exact")
+    try place.train(exact, recipe)
+    let rounding = zip(expected, try lines(exact)).map { abs($0.loss - $1.loss) }.max() ?? 0
+    #expect(
+      zip(expected, found).allSatisfy { abs($0.loss - $1.loss) < rounding && abs($0.loss - $1.loss) < 1e-2 * $0.loss })
   }
 
   @Test func preferencesAreSharedToo() throws {

@@ -141,7 +141,8 @@ import Testing
     let tokens = model.tokens(70, seed: 12)
     let oneByOne = model.logitsOneByOne(tokens, into: model.sequence(adapter: nil))
     let pass = Pass(
-      packed: [0, 1], adapter: nil, pool: model.pool, workspace: model.workspace, precision: run.precision)
+      packed: PackedRows(lengths: [1]), adapter: nil, pool: model.pool, workspace: model.workspace,
+      precision: run.precision)
     var seen: [Int] = []
     model.logProbabilities(of: tokens, rows: [0, 31, 32, 69]) { position, found in
       seen.append(position)

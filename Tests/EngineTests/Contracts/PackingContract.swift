@@ -42,4 +42,30 @@ import Testing
       #expect(size > 0 && largestGap(a, b) < 1e-5 + 2e-5 * size, "\(parameter.name.gguf)")
     }
   }
+
+  /// Sequences that begin alike share rows: their losses are those of each alone to the bit, what they teach is the same.
+  @Test(arguments: ContractCase.full, [Precision.reference, .bf16])
+  func sharedBeginningsChangeNothing(_ test: ContractCase, _ precision: Precision) throws {
+    let model = try test.load(.serving)
+    let adapter = try model.randomAdapter(seed: 9)
+    let trunk = model.tokens(35, seed: 3)
+    let texts = [trunk, Array(trunk.prefix(21)) + model.tokens(14, seed: 4), Array(trunk.prefix(8)), trunk]
+    let batch = Self.batch(texts)
+    let alone = texts.map { model.losses(Self.batch([$0]), adapter: adapter, precision: precision)[0] }
+    #expect(model.losses(batch, adapter: adapter, precision: precision) == alone)
+
+    let trainer = Trainer(model, adapter: adapter, settings: .init(precision: precision))
+    func gradient(_ batches: [TrainingBatch]) -> (loss: Double, gradients: [[Float]]) {
+      for parameter in adapter.parameters { parameter.zeroGradient() }
+      let loss = batches.reduce(0.0) { $0 + trainer.accumulate($1, scale: 1, pass: 0) }
+      return (loss, adapter.parameters.map(\.gradientValues))
+    }
+    let (shared, apart) = (gradient([batch]), gradient(texts.map { Self.batch([$0]) }))
+    #expect(abs(shared.loss - apart.loss) < 1e-9 * apart.loss)
+    let tolerance: Float = precision == .bf16 ? 2e-2 : 2e-5
+    for (parameter, (a, b)) in zip(adapter.parameters, zip(shared.gradients, apart.gradients)) {
+      let size = b.map(abs).max() ?? 0
+      #expect(size > 0 && largestGap(a, b) < 1e-5 + tolerance * size, "\(parameter.name.gguf)")
+    }
+  }
 }

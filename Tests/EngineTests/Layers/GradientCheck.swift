@@ -18,8 +18,8 @@ struct GradientCheck {
   let workspace = Workspace()
   var inputs: [Input] = []
   var parameters: [Parameter] = []
-  /// Where sequences start; one sequence of all rows if nil.
-  var starts: [Int32]?
+  /// How many rows each sequence has; one sequence of all rows if nil.
+  var lengths: [Int]?
   var adapter: Adapter?
   var dropoutSeed: UInt64?
   /// Whether the inputs' gradients may hold something before; an operation in place cannot have that.
@@ -27,7 +27,8 @@ struct GradientCheck {
 
   private func pass(_ tape: Tape?) -> Pass {
     Pass(
-      packed: starts ?? [0, Int32(inputs.first?.rows ?? 0)], adapter: adapter, pool: pool, workspace: workspace,
+      packed: PackedRows(lengths: lengths ?? [inputs.first?.rows ?? 0]), adapter: adapter, pool: pool,
+      workspace: workspace,
       precision: .reference, tape: tape, dropout: dropoutSeed.map { DropoutSource(seed: $0, step: 1) })
   }
 

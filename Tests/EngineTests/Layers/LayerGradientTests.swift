@@ -36,7 +36,7 @@ import Testing
 
   @Test(arguments: [RoPE.Pairing.neighbours, .halves], [2, 6, 10]) func rope(_ pairing: RoPE.Pairing, _ width: Int) {
     var check = GradientCheck()
-    check.starts = [0, 2, 3, 7]
+    check.lengths = [2, 1, 4]
     check.inputs = [.init(rows: 7, columns: 3 * width)]
     let rope = RoPE(
       headWidth: width, pairing: pairing, frequencies: RoPE.frequencies(headWidth: width, base: 30))
@@ -47,7 +47,7 @@ import Testing
   func causalAttention(_ heads: Int, _ keyValueHeads: Int, _ width: Int) {
     var check = GradientCheck()
     // One token, an empty sequence, a short one and one over a border between key blocks.
-    check.starts = [0, 1, 1, 5, 39]
+    check.lengths = [1, 0, 4, 34]
     check.inputs = [heads, keyValueHeads, keyValueHeads].map { .init(rows: 39, columns: $0 * width) }
     let shape = Attention(headCount: heads, keyValueHeadCount: keyValueHeads, headWidth: width)
     check.run { pass, x in [pass.attention(x[0], x[1], x[2], shape, layer: 0)] }
@@ -80,7 +80,7 @@ import Testing
     var check = GradientCheck()
     let (table, positions) = (check.parameter(6, 5, seed: 1), check.parameter(4, 5, seed: 2))
     check.parameters = [table, positions]
-    check.starts = [0, 4, 6]
+    check.lengths = [4, 2]
     check.run { pass, _ in [pass.add(pass.embed([2, 0, 2, 5, 2, 5], table), pass.embed(pass.positions, positions))] }
   }
 
@@ -146,7 +146,7 @@ import Testing
 
       func loss(_ states: [Float], _ tape: Tape?) -> (sum: Double, states: Tensor) {
         let pass = Pass(
-          packed: [0, Int32(rows)], adapter: nil, pool: check.pool, workspace: check.workspace,
+          packed: PackedRows(lengths: [rows]), adapter: nil, pool: check.pool, workspace: check.workspace,
           precision: .reference, tape: tape)
         let hidden = Tensor(rows, width, in: check.workspace)
         for (index, value) in states.enumerated() { hidden.data[index] = value }

@@ -104,7 +104,8 @@ import Testing
     let (gain, weight) = (check.parameter(1, 8, around: 1, seed: 1), check.parameter(4, 8, seed: 2))
     let tape = Tape()
     let pass = Pass(
-      packed: [0, 3], adapter: nil, pool: check.pool, workspace: check.workspace, precision: .reference, tape: tape)
+      packed: PackedRows(lengths: [3]), adapter: nil, pool: check.pool, workspace: check.workspace,
+      precision: .reference, tape: tape)
     let x = pass.tensor(3, 8)
     x.fill(0.5)
     weak var normalised: Tensor?

@@ -31,6 +31,35 @@ import Testing
     }
   }
 
+  @Test func rowsAreUnfoldedAndTheSumsOfTheirPlacesFolded() throws {
+    let pool = try #require(hearth_pool_create(2))
+    defer { hearth_pool_destroy(pool) }
+    var noise = RowNoise(8)
+    let rowOfPlace: [Int32] = [0, 1, -1, 1, 2, 0, 1]
+    let (offsets, places): ([Int32], [Int32]) = ([0, 2, 5, 6], [0, 5, 1, 3, 6, 4])
+    for columns in [1, 2, 33, 96, 300] {
+      let x = HalfMatrix(rounding: noise.array(3 * columns), 3, columns)
+      onEveryInstructionSet { _ in
+        var y = HalfMatrix(rounding: noise.array(7 * columns), 7, columns)
+        hearth_bf16_unfold(pool, &y.halves, y.stride, x.halves, x.stride, rowOfPlace, 7, columns)
+        for place in 0..<7 {
+          let row = Int(rowOfPlace[place])
+          for i in 0..<columns { #expect(y[place, i] == (row < 0 ? 0 : x[row, i])) }
+          if columns % 2 == 1 { #expect(y.halves[place * y.stride + columns] == 0) }
+        }
+        var sums = HalfMatrix(3, columns)
+        hearth_bf16_fold(pool, &sums.halves, sums.stride, y.halves, y.stride, offsets, places, 3, columns)
+        for (row, count) in [2, 3, 1].enumerated() {
+          for i in 0..<columns {
+            let sum = (0..<count).reduce(Float(0)) { sum, _ in sum + x[row, i] }
+            #expect(sums[row, i] == HalfMatrix.rounded(sum))
+          }
+          if columns % 2 == 1 { #expect(sums.halves[row * sums.stride + columns] == 0) }
+        }
+      }
+    }
+  }
+
   @Test func theNormIsThatInFloatsRounded() {
     var noise = RowNoise(5)
     let (rows, width) = (7, 83)
