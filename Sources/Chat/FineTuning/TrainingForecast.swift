@@ -34,7 +34,7 @@ public struct TrainingForecast: Encodable, Sendable, Equatable {
     let passes = plan.steps(inEpoch: 0).flatMap { $0 }
     let trial = try TrainingTrial(recipe, data, base, trainer, passes: passes, duration: duration)
     (probed_tokens, largest_tokens) = (trial.probedTokens, trial.largestTokens)
-    memory_bytes = PeakMemory.bytes + trial.untriedBytes
+    memory_bytes = trial.memoryBytes
 
     let perEpoch = passes.reduce(0) { sum, pass in sum + data.tokenCount(pass) }
     let epochs = Double(plan.stepCount) / Double(max(1, min(plan.stepCount, plan.stepsPerEpoch)))

@@ -13,8 +13,8 @@ struct TrainingTrial {
   private(set) var (heldOutRate, probeRate) = (Double.infinity, Double.infinity)
   /// What the sample answers of one evaluation take.
   private(set) var sampleSeconds = 0.0
-  /// What the largest pass will hold beyond the largest one that was tried.
-  private(set) var untriedBytes = 0
+  /// The most that was held, and what the largest pass will hold beyond it if it could not be tried.
+  private(set) var memoryBytes = 0
   private var tries: [(tokens: Int, seconds: Double)] = []
 
   /// A pass of so many tokens is a small one.
@@ -53,6 +53,7 @@ struct TrainingTrial {
     let small = TrainingTrial.beginning(of: largest, data, tokens: TrainingTrial.smallTokens)
     for _ in 0..<2 { try attempt(small) }
     tries.removeFirst()
+    let (heldBefore, activationsBefore) = (PeakMemory.bytes, base.engine.workspacePeakBytes)
     // Without gradients it is two to three times as fast.
     let most = 2 * TrainingTrial.forwardShare * duration * Double(tries[0].tokens) / max(1e-9, tries[0].seconds)
     try measureForward(recipe, data, base.with(adapter: trainer.adapter), most: Int(min(most, 1e6)))
@@ -79,7 +80,10 @@ struct TrainingTrial {
     let isInParts = trainer.settings.precision != .reference && recipe.objective == .sft
     let limit = isInParts ? max(data.tokenCount([longest]), TrainingTrial.rowsAtOnce) : .max
     let untried = min(largestTokens, limit) - min(probedTokens, limit)
-    untriedBytes = base.engine.workspacePeakBytes / max(1, probedTokens) * untried
+    let activations = base.engine.workspacePeakBytes
+    // Of what was asked for, the system gives what is touched, or whole huge pages if it has them at that moment; so count it all.
+    memoryBytes =
+      max(PeakMemory.bytes, heldBefore + activations - activationsBefore) + activations / max(1, probedTokens) * untried
   }
 
   /// Tokens of a pass that ends in time, at the speed of the last one.
