@@ -16,16 +16,24 @@ struct SampleAnswers {
       }.prefix(count))
   }
 
-  /// Greedy answers of at most 64 tokens.
-  func answer(_ model: ChatModel) throws -> [(question: String, answer: String)] {
-    guard model.template != nil, !conversations.isEmpty else { return [] }
-    let requests = try conversations.map { turns in
-      let messages = turns.map { ChatMessage(role: $0.role.rawValue, content: $0.content) }
-      return (prompt: try model.prompt(messages), options: AnswerOptions(maximumTokenCount: 64))
+  /// Tokens of an answer, at most.
+  static let longestAnswer = 64
+
+  /// The questions as tokens; none when there are none that fit, or no template.
+  func prompts(for model: ChatModel) throws -> [[Int32]] {
+    guard model.template != nil else { return [] }
+    let prompts = try conversations.map { turns in
+      try model.prompt(turns.map { ChatMessage(role: $0.role.rawValue, content: $0.content) })
     }
-    let fitting = requests.allSatisfy { $0.prompt.count < model.engine.contextLength }
-    guard fitting else { return [] }
-    let answers = try model.answer(requests)
+    return prompts.allSatisfy { $0.count < model.engine.contextLength } ? prompts : []
+  }
+
+  /// Greedy answers.
+  func answer(_ model: ChatModel) throws -> [(question: String, answer: String)] {
+    let prompts = try prompts(for: model)
+    guard !prompts.isEmpty else { return [] }
+    let answers = try model.answer(
+      prompts.map { ($0, AnswerOptions(maximumTokenCount: SampleAnswers.longestAnswer)) })
     return zip(conversations, answers).map { ($0.last?.content ?? "", $1.text) }
   }
 }

@@ -18,6 +18,7 @@ public final class FineTuning {
   private let logFolder: String?
   let data: TrainingData
   let plan: TrainingPlan
+  private let checkpoints: CheckpointSchedule
   let trainer: Trainer
   let schedule: LearningRateSchedule
   var progress = RunFolder.Progress()
@@ -63,7 +64,8 @@ public final class FineTuning {
       try BaseCheck.require(recorded, in: base, learned: adapter, trainedOn: nil, path: basePath)
     }
     data = try TrainingData(recipe, for: base)
-    plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
+    plan = data.plan(recipe)
+    checkpoints = CheckpointSchedule(recipe, plan, isEvaluated: !data.validation.isEmpty)
     schedule = LearningRateSchedule(recipe, stepCount: plan.stepCount)
     try group?.requireSame(baseWeights + " " + data.hash)
 
@@ -168,7 +170,7 @@ public final class FineTuning {
       tokens += Int((event.tokensPerSecond * seconds).rounded())
       try report(.step(event))
 
-      if evaluates(after: progress.step) { try report(.evaluation(try evaluate(metrics, board))) }
+      if checkpoints.evaluates(after: progress.step) { try report(.evaluation(try evaluate(metrics, board))) }
       if isScheduled(progress.step) {
         try metrics.flush()
         try board.flush()
@@ -213,15 +215,8 @@ public final class FineTuning {
     base.engine.trimWorkspace()
   }
 
-  private func evaluates(after step: Int) -> Bool {
-    let every = recipe.evaluateEvery ?? max(1, (plan.stepsPerEpoch + 1) / 2)
-    return !data.validation.isEmpty && (step % every == 0 || step == plan.stepCount)
-  }
-
   /// Whether a run that nobody interrupts has a checkpoint after this step.
-  func isScheduled(_ step: Int) -> Bool {
-    evaluates(after: step) || step == plan.stepCount || recipe.saveEvery.map { step % $0 == 0 } == true
-  }
+  func isScheduled(_ step: Int) -> Bool { checkpoints.saves(after: step) }
 
   private var hasLostPatience: Bool {
     recipe.patience.map { progress.evaluationsWithoutImprovement >= $0 } ?? false

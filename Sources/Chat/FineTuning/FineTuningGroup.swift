@@ -83,7 +83,7 @@ public final class FineTuningMember {
   /// - Throws: `RunError`, `DatasetError`, `TrainingError`, and what the group and `report` throw.
   public func run(_ report: (_ step: Int) throws -> Void = { _ in }) throws {
     let data = try TrainingData(recipe, for: base)
-    let plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
+    let plan = data.plan(recipe)
     let schedule = LearningRateSchedule(recipe, stepCount: plan.stepCount)
     try group.requireSame(try base.weightsFingerprint() + " " + data.hash)
     let trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: nil, group: group)

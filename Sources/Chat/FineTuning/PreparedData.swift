@@ -7,7 +7,7 @@ public struct PreparedData: Sendable {
   /// - Throws: As a run would.
   public init(_ recipe: FineTuningRecipe, for model: ChatModel) throws {
     data = try TrainingData(recipe, for: model)
-    stepCount = TrainingPlan(exampleCount: data.training.count, recipe: recipe).stepCount
+    stepCount = data.plan(recipe).stepCount
   }
 
   /// Figures of what is trained on.

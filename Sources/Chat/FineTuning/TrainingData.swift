@@ -14,6 +14,11 @@ struct TrainingData: Sendable {
   /// SHA-256 of all tokens and masks, hexadecimal: a resumed run must see the same data.
   let hash: String
 
+  /// Which examples each step trains on.
+  func plan(_ recipe: FineTuningRecipe) -> TrainingPlan {
+    TrainingPlan(exampleCount: training.count, replayCount: trainingStatistics.replayCount, recipe: recipe)
+  }
+
   /// Examples as tokens; of preferences the chosen answers, with the rejected ones beside them.
   struct Examples: Sendable {
     var answers: [TokenizedExample] = []
@@ -123,23 +128,23 @@ private struct Reader {
     return tokenized
   }
 
-  /// Adds as many examples of the replay files, chosen by the seed, as make up their share of the whole.
+  /// Adds as many examples of the replay files, chosen by the seed, as make up their share of what is trained on.
   func mixIn(
     _ recipe: FineTuningRecipe, _ training: inout TrainingData.Examples, _ statistics: inout DatasetStatistics
   ) throws {
     guard !recipe.replay.isEmpty else { return }
     var ignored = DatasetStatistics()
     let replay = try tokenize(try Dataset(files: recipe.replay).examples, &ignored)
-    let share = recipe.replayFraction / (1 - recipe.replayFraction)
-    let wanted = max(1, Int((Double(training.count) * share).rounded()))
+    let wanted = TrainingPlan.replayCount(beside: training.count, recipe)
     var order = Array(replay.answers.indices)
     var random = SplitMix64(seed: recipe.seed &+ 0x5245_504C_4159)
     random.shuffle(&order)
     let chosen = order.prefix(wanted)
     guard chosen.count == wanted else {
       throw RunError(
-        "\(recipe.replay.joined(separator: ", ")): \(replay.count) examples, but --replay-fraction \(recipe.replayFraction) of "
-          + "\(training.count + wanted) takes \(wanted): add some, or use a smaller --replay-fraction")
+        "\(recipe.replay.joined(separator: ", ")): \(replay.count) examples, but --replay-fraction \(recipe.replayFraction) "
+          + (recipe.maxSteps.map { "of \($0) steps" } ?? "of \(training.count + wanted)")
+          + " takes \(wanted): add some, or use a smaller --replay-fraction")
     }
     training.answers += chosen.map { replay.answers[$0] }
     statistics.replayCount = wanted

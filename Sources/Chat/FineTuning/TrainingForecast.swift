@@ -3,10 +3,11 @@ internal import Foundation
 
 /// How long a run will take and how much memory, from about two seconds of it.
 ///
-/// Steps with a learning rate of zero are taken on more and more of the run's own examples. The last one gives the speed; the growth of
-/// the activations from the first to the last one gives what the largest pass of the run will hold.
+/// What the run will do is tried (`TrainingTrial`): its own passes, the largest first of all, with a learning rate of zero, and what it
+/// measures beside. Their times make up the run's, from a count of what it has of each. Their memory is the run's, unless the largest pass
+/// could not be tried in that time.
 public struct TrainingForecast: Encodable, Sendable, Equatable {
-  /// Of the whole run: steps and held-out measurements. Writing checkpoints and sample answers is not in it.
+  /// Of the whole run: steps, held-out measurements, sample answers, checkpoints and the probe against forgetting.
   public let seconds: Double
   /// The most that will be held at once.
   public let memory_bytes: Int
@@ -16,94 +17,57 @@ public struct TrainingForecast: Encodable, Sendable, Equatable {
   public let probed_tokens: Int
   public let largest_tokens: Int
 
+  /// Bytes a second of a checkpoint that is written, flushed and hashed: what is assumed, as nothing is written to find out.
+  private static let checkpointRate = 400e6
+
   /// Tries.
   ///
-  /// - Parameter duration: How long to go on trying; the last try may go beyond it.
+  /// - Parameter duration: How long to go on trying; the last pass may go beyond it by as much again.
   init(
     _ recipe: FineTuningRecipe, _ data: TrainingData, _ base: ChatModel, duration: Double = 2
   ) throws {
-    let plan = TrainingPlan(exampleCount: data.training.count, recipe: recipe)
     let recipe = recipe.namingPrecision(for: base)
+    let plan = data.plan(recipe)
     let trainer = try FineTuning.makeTrainer(recipe, base.engine, checkpoint: nil)
     defer { trainer.finish() }
-    let passes = TrainingForecast.passes(plan, data)
-    let largest = passes.map(\.tokens).max() ?? 0
+    // Epochs differ in their order only.
+    let passes = plan.steps(inEpoch: 0).flatMap { $0 }
+    let trial = try TrainingTrial(recipe, data, base, trainer, passes: passes, duration: duration)
+    (probed_tokens, largest_tokens) = (trial.probedTokens, trial.largestTokens)
+    memory_bytes = trial.memoryBytes
 
-    var tries: [(tokens: Int, seconds: Double, bytes: Int)] = []
-    let end = ContinuousClock.now + .seconds(duration)
-    var wanted = 64
-    repeat {
-      let indices = TrainingForecast.examples(
-        data, in: passes.max { $0.tokens < $1.tokens }?.indices ?? [], tokens: wanted)
-      let began = ContinuousClock.now
-      let result = try TrainingForecast.step(trainer, data, indices, recipe)
-      tries.append((result.tokens, (ContinuousClock.now - began).seconds, base.engine.workspacePeakBytes))
-      // A pass that is twice as large takes twice as long; none that would end far behind time is begun.
-      wanted = 2 * result.tokens
-      if result.tokens >= largest { break }
-    } while ContinuousClock.now + .seconds(2 * (tries.last?.seconds ?? 0)) < end + .seconds(duration)
+    let perEpoch = passes.reduce(0) { sum, pass in sum + data.tokenCount(pass) }
+    let epochs = Double(plan.stepCount) / Double(max(1, min(plan.stepCount, plan.stepsPerEpoch)))
+    let trained = trial.seconds(steps: plan.stepCount, tokens: epochs * Double(perEpoch))
+    tokens_per_second = epochs * Double(perEpoch) / max(1e-9, trained)
 
-    // The first one also warms up what is made once.
-    let last = tries[tries.count - 1]
-    if tries.count == 1 {
-      let began = ContinuousClock.now
-      let indices = TrainingForecast.examples(data, in: passes.first?.indices ?? [], tokens: last.tokens)
-      let again = try TrainingForecast.step(trainer, data, indices, recipe)
-      tries.append((again.tokens, (ContinuousClock.now - began).seconds, base.engine.workspacePeakBytes))
-    }
-    let speed = Double(tries[tries.count - 1].tokens) / max(1e-9, tries[tries.count - 1].seconds)
-    let (small, large) = (tries[0], tries.max { $0.tokens < $1.tokens } ?? tries[0])
-    let slope =
-      large.tokens > small.tokens
-      ? Double(large.bytes - small.bytes) / Double(large.tokens - small.tokens)
-      : Double(large.bytes) / Double(max(1, large.tokens))
-    tokens_per_second = speed
-    (probed_tokens, largest_tokens) = (large.tokens, largest)
-    memory_bytes = PeakMemory.bytes + Int(max(0, slope) * Double(max(0, largest - large.tokens)))
+    let schedule = CheckpointSchedule(recipe, plan, isEvaluated: !data.validation.isEmpty)
+    let held = Double(data.validation.tokenCount)
+    let evaluated = Double(schedule.evaluationCount) * (held / trial.heldOutRate + trial.sampleSeconds)
+    let probed = recipe.probe ? 2 * Double(GeneralProbe().tokenCount(for: base.tokenizer)) / trial.probeRate : 0
+    let referred = recipe.objective == .dpo ? (Double(data.training.tokenCount) + held) / trial.heldOutRate : 0
+    let written = Double(schedule.saveCount) * Double(trainer.stateBytes) / TrainingForecast.checkpointRate
+    seconds = trained + evaluated + probed + referred + written
+  }
+}
 
-    let perEpoch = passes.reduce(0) { $0 + $1.tokens }
-    let trained = Double(perEpoch) * Double(plan.stepCount) / Double(max(1, plan.stepsPerEpoch))
-    let held = data.validation
-    let heldTokens = (held.answers + held.rejected).reduce(0) { $0 + $1.ids.count }
-    let every = recipe.evaluateEvery ?? max(1, (plan.stepsPerEpoch + 1) / 2)
-    let evaluations = held.isEmpty ? 0 : 1 + (plan.stepCount + every - 1) / every
-    // A pass without gradients is about two fifths of one with them.
-    seconds = (trained + 0.4 * Double(heldTokens * evaluations)) / speed
+extension TrainingData {
+  /// Tokens of a pass over some examples.
+  func tokenCount(_ indices: [Int]) -> Int { indices.reduce(0) { $0 + training.tokenCount(at: $1) } }
+}
+
+extension TrainingData.Examples {
+  /// Tokens of an example, of both its answers.
+  func tokenCount(at index: Int) -> Int {
+    answers[index].ids.count + (rejected.isEmpty ? 0 : rejected[index].ids.count)
   }
 
-  /// The passes of the first epoch.
-  private static func passes(_ plan: TrainingPlan, _ data: TrainingData) -> [(indices: [Int], tokens: Int)] {
-    (0..<plan.stepsPerEpoch).flatMap { step in
-      plan.batches(at: step).map { indices in (indices, indices.reduce(0) { $0 + tokens(data, $1) }) }
-    }
-  }
+  var tokenCount: Int { answers.indices.reduce(0) { $0 + tokenCount(at: $1) } }
+}
 
-  private static func tokens(_ data: TrainingData, _ index: Int) -> Int {
-    data.training.answers[index].ids.count
-      + (data.training.rejected.isEmpty ? 0 : data.training.rejected[index].ids.count)
-  }
-
-  /// The first of some examples, over and over if need be, until there are so many tokens.
-  private static func examples(_ data: TrainingData, in indices: [Int], tokens wanted: Int) -> [Int] {
-    var (chosen, sum, place): ([Int], Int, Int) = ([], 0, 0)
-    while sum < wanted, place < indices.count || chosen.isEmpty {
-      let index = indices.isEmpty ? 0 : indices[place % indices.count]
-      chosen.append(index)
-      sum += tokens(data, index)
-      place += 1
-    }
-    return chosen
-  }
-
-  private static func step(
-    _ trainer: Trainer, _ data: TrainingData, _ indices: [Int], _ recipe: FineTuningRecipe
-  ) throws -> Trainer.StepResult {
-    if recipe.objective == .dpo {
-      let unknown = data.training.answers.map { _ in PreferenceReferences.Pair(chosen: 0, rejected: 0) }
-      return try trainer.step([data.training.preferences(indices, unknown)], beta: recipe.beta, learningRate: 0)
-    }
-    return try trainer.step([data.training.batch(indices)], learningRate: 0)
-  }
+extension Trainer {
+  /// What a checkpoint takes: what is trained, and both moments.
+  fileprivate var stateBytes: Int { 12 * parameterCount }
 }
 
 extension PreparedData {

@@ -79,7 +79,7 @@ actor TrainingJobs {
       let waiting = try state.storage.jobs(of: nil).filter { !$0.isOver }.sorted { $0.created < $1.created }
       // One that was running when a server ended comes first.
       guard var job = waiting.first(where: { $0.status == .running }) ?? waiting.first else { return }
-      // A server that was killed leaves its run behind, which ends with the next line that nobody reads.
+      // A server that was killed leaves its run behind, which stops with a checkpoint at the next line that nobody reads.
       guard !FineTuning.isRunning(in: folder(job.id)) else { return startLater() }
       job.status = .running
       try state.storage.update(job)
@@ -99,7 +99,7 @@ actor TrainingJobs {
   private func start(_ job: JobRecord) throws -> Process {
     let files = UploadedFiles(state)
     let folder = folder(job.id)
-    var arguments = ["finetune", "--output", folder, "--name", job.tunedName, "--json"]
+    var arguments = ["finetune", "--output", folder, "--name", job.tunedName, "--json", "--end-with-reader"]
     if FileManager.default.fileExists(atPath: folder + "/recipe.yaml") {
       arguments.append("--resume")
     } else {

@@ -93,6 +93,8 @@ struct Finetune: ParsableCommand {
   @Option(help: "Start from a recipe.yaml; flags override it.") var recipe: String?
   @Flag(help: "Train nothing; show what would be trained on.") var preview = false
   @Flag(help: "One JSON object an event on stdout.") var json = false
+  @Flag(help: "With --json, stop with a checkpoint when nobody reads stdout any more, instead of going on.")
+  var endWithReader = false
   @Flag(help: "No progress on stderr.") var quiet = false
   @Option(parsing: .unconditional, help: "Threads to compute with (default: as many as this process may use).")
   var threads: Int?
@@ -154,14 +156,16 @@ struct Finetune: ParsableCommand {
     Interruption.watch()
     run.isInterrupted = { Interruption.isRequested }
     let progress = TrainingProgress(isQuiet: quiet || json, resolved, base.tokenizer)
+    let events = json ? TrainingEventStream(output: output, endsWithReader: endWithReader) : nil
     let done = try run.run { event in
-      if json { try TrainingEventJSON.write(event) }
+      try events?.write(event)
       progress.show(event)
     }
     if let name { try ModelStore().register(run: output, name: name) }
     if Interruption.isRequested, !json {
       StandardError.write("stopped after step \(done.steps); go on with: hearth finetune --output \(output) --resume\n")
     }
+    try events?.finish()
   }
 
   /// The recipe that flags are applied to.
@@ -205,6 +209,7 @@ struct Finetune: ParsableCommand {
       throw ValidationError(
         "--name \(name): expected letters, digits, dots, dashes and underscores, beginning with a letter or digit")
     }
+    if endWithReader, !json { throw ValidationError("--end-with-reader: belongs to --json: add it") }
     if resume, preview { throw ValidationError("--preview: shows a run before it begins: drop --resume") }
     if !validation.isEmpty, validationFraction != nil {
       throw ValidationError("--validation-fraction: --validation already says what is held out: drop one of the two")

@@ -15,7 +15,16 @@ enum Interruption {
       Interruption.flag = 1
       signal(SIGINT, SIG_DFL)
     }
+    // Who starts this program may have blocked it: the worker threads of Dispatch do, and a process inherits that from the thread that
+    // makes it. `hearth serve` stops its training jobs by this signal.
+    var signals = sigset_t()
+    sigemptyset(&signals)
+    sigaddset(&signals, SIGINT)
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
+
+  /// As Ctrl-C does.
+  static func request() { flag = 1 }
 
   /// Forgets an earlier request and watches again.
   static func reset() {

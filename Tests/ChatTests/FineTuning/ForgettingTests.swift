@@ -127,4 +127,73 @@ import Tokenizers
     recipe.replayFraction = 1
     PullAddressTests.expectFailure("--replay-fraction") { try recipe.validate() }
   }
+
+  /// Wherever it ends: the share is that of what was trained on, to the example.
+  @Test(arguments: [FineTuningRecipe.Order.shuffled, .given], [0.1, 0.2, 0.25, 0.5, 0.7])
+  func replayHasItsShareAtEveryStep(_ order: FineTuningRecipe.Order, _ fraction: Double) {
+    var recipe = FineTuningRecipe()
+    (recipe.order, recipe.replayFraction, recipe.batchSize, recipe.epochs) = (order, fraction, 3, 2)
+    recipe.replay = ["replay.jsonl"]
+    for own in [1, 2, 10, 41] {
+      let replay = TrainingPlan.replayCount(beside: own, recipe)
+      let plan = TrainingPlan(exampleCount: own + replay, replayCount: replay, recipe: recipe)
+      for epoch in 0..<2 {
+        let indices = plan.order(inEpoch: epoch)
+        #expect(indices.sorted() == Array(0..<own + replay))
+        // One too many or too few where a share of the epoch is no whole number.
+        for count in 1...indices.count {
+          let replayed = indices.prefix(count).count { $0 >= own }
+          #expect(abs(Double(replayed) - fraction * Double(count)) <= 1, "\(replayed) of \(count)")
+        }
+        #expect(plan.steps(inEpoch: epoch).flatMap { $0 }.flatMap { $0 } == indices)
+      }
+      for step in 0..<plan.stepsPerEpoch { #expect(plan.batches(at: step) == plan.steps(inEpoch: 0)[step]) }
+      // Without replay, the order is what it always was.
+      let plain = TrainingPlan(exampleCount: own, recipe: recipe)
+      if order == .given { #expect(plain.order(inEpoch: 0) == Array(0..<own)) }
+    }
+  }
+
+  /// Few steps need few examples of replay, and no more are asked for.
+  @Test func replayOfAFewStepsIsTheirShare() throws {
+    let place = try TinyRun()
+    let replay = place.folder.appending(path: "replay.jsonl").path
+    try TinyRun.writeData(count: 3, to: replay, salt: " again")
+    var recipe = place.recipe
+    (recipe.replay, recipe.replayFraction, recipe.maxSteps) = ([replay], 0.25, 3)
+    let data = try TrainingData(recipe, for: place.model())
+    #expect(data.training.count == 24 + 3 && data.trainingStatistics.replayCount == 3)
+    let seen = data.plan(recipe).steps(inEpoch: 0).flatMap { $0 }.flatMap { $0 }
+    #expect(seen.count == 12 && seen.count { $0 >= 24 } == 3 && Set(seen).count == 12)
+    // As many as fit exactly, whatever the numbers.
+    for steps in 1...12 {
+      for own in [5, 24, 31] {
+        (recipe.maxSteps, recipe.replayFraction) = (steps, 0.3)
+        let count = TrainingPlan.replayCount(beside: own, recipe)
+        let plan = TrainingPlan(exampleCount: own + count, replayCount: count, recipe: recipe)
+        let seen = (0..<min(steps, plan.stepsPerEpoch)).flatMap { plan.batches(at: $0) }.flatMap { $0 }
+        #expect(abs(Double(seen.count { $0 >= own }) - 0.3 * Double(seen.count)) <= 1)
+      }
+    }
+    (recipe.maxSteps, recipe.replayFraction) = (4, 0.25)
+    PullAddressTests.expectFailure("replay.jsonl", "3 examples", "0.25 of 4 steps takes 4") {
+      _ = try TrainingData(recipe, for: place.model())
+    }
+  }
+
+  @Test func aRunWithReplayResumesToTheSameBytes() throws {
+    let place = try TinyRun()
+    let replay = place.folder.appending(path: "replay.jsonl").path
+    try TinyRun.writeData(count: 8, to: replay, salt: " again")
+    var recipe = place.recipe
+    (recipe.replay, recipe.replayFraction, recipe.maxSteps) = ([replay], 0.25, 5)
+    let whole = try place.output("whole")
+    #expect(try place.train(whole, recipe).steps == 5)
+    for stop in [1, 3, 4] {
+      let output = try place.output("stop-\(stop)")
+      try place.train(output, recipe, steps: stop)
+      try place.train(output, recipe, resume: true)
+      #expect(try TinyRun.remains(output) == TinyRun.remains(whole))
+    }
+  }
 }

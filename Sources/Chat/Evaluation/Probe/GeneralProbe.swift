@@ -49,6 +49,27 @@ public struct GeneralProbe: Sendable {
     return measuring.score(passages, questions)
   }
 
+  /// Its first texts, of so many tokens together but one of them at least: passes of the kind that it takes many of.
+  func beginning(tokens: Int, _ tokenizer: Tokenizer) -> GeneralProbe {
+    var chosen: [Passage] = []
+    for passage in passages {
+      let next = GeneralProbe(passages: chosen + [passage], questions: [])
+      if !chosen.isEmpty, next.tokenCount(for: tokenizer) > tokens { break }
+      chosen.append(passage)
+    }
+    return GeneralProbe(passages: chosen, questions: [])
+  }
+
+  /// How many tokens it shows a model.
+  func tokenCount(for tokenizer: Tokenizer) -> Int {
+    let prefix = tokenizer.sequencePrefix.count
+    func count(_ text: String) -> Int { tokenizer.encode(text, special: false).count }
+    return passages.reduce(0) { $0 + prefix + count($1.text) }
+      + questions.reduce(0) { sum, question in
+        question.choices.reduce(sum) { $0 + prefix + count(question.stem) + count(" " + $1) }
+      }
+  }
+
   /// What a fine-tuned model lost beyond the bounds, in sentences; empty when nothing did.
   public static func warnings(base: Score, tuned: Score) -> [String] {
     var warnings: [String] = []

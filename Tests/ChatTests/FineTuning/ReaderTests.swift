@@ -1,0 +1,128 @@
+import Foundation
+import Testing
+
+@testable import Chat
+
+/// The program itself, with somebody at its standard output who does not stay.
+@Suite(.serialized) struct ReaderTests {
+  private static let isBuilt = KillTests.program != nil
+
+  private struct Running {
+    let process = Process()
+    let output = Pipe()
+    let errors: URL
+
+    init(_ arguments: [String], _ place: TinyRun) throws {
+      process.executableURL = URL(filePath: try #require(KillTests.program))
+      process.arguments = arguments + ["--json"]
+      process.environment = ProcessInfo.processInfo.environment.merging(
+        ["HEARTH_HOME": place.folder.appending(path: "home").path]) { $1 }
+      errors = place.folder.appending(path: "errors.txt")
+      try Data().write(to: errors)
+      process.standardError = try FileHandle(forWritingTo: errors)
+      process.standardOutput = output
+      process.standardInput = FileHandle.nullDevice
+      try process.run()
+      try output.fileHandleForWriting.close()
+    }
+
+    /// Waits for the end, for at most two minutes.
+    func end() throws -> Int32 {
+      let end = Date(timeIntervalSinceNow: 120)
+      while process.isRunning {
+        guard Date() < end else {
+          kill(process.processIdentifier, SIGKILL)
+          Issue.record("the program does not end")
+          break
+        }
+        usleep(10_000)
+      }
+      process.waitUntilExit()
+      return process.terminationStatus
+    }
+  }
+
+  private func arguments(_ place: TinyRun, _ output: String, steps: Int) -> [String] {
+    [
+      "finetune", "--model", place.modelPath, "--data", place.dataPath, "--output", output, "--batch-size", "2",
+      "--max-steps", "\(steps)", "--no-probe", "--evaluate-every", "1000", "--rank", "2", "--threads", "1",
+    ]
+  }
+
+  /// How many events the run has written down.
+  private func eventCount(_ output: String) -> Int {
+    (try? String(contentsOfFile: output + "/metrics.jsonl", encoding: .utf8))?.split(separator: "\n").count ?? 0
+  }
+
+  private func wait(until isSo: () -> Bool) throws {
+    let end = Date(timeIntervalSinceNow: 120)
+    while !isSo() {
+      try #require(Date() < end)
+      usleep(10_000)
+    }
+  }
+
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func aRunOutlivesItsReader() throws {
+    let place = try TinyRun()
+    let (whole, output) = (try place.output("whole"), try place.output("deserted"))
+    let heard = try Running(arguments(place, whole, steps: 40), place)
+    let all = heard.output.fileHandleForReading.readDataToEndOfFile()
+    #expect(try heard.end() == 0)
+    #expect(String(decoding: all, as: UTF8.self).split(separator: "\n").last?.contains(#""event":"done""#) == true)
+
+    let deserted = try Running(arguments(place, output, steps: 40), place)
+    _ = deserted.output.fileHandleForReading.readData(ofLength: 1)
+    try deserted.output.fileHandleForReading.close()
+    #expect(try deserted.end() == 0)
+    let said = try String(contentsOf: deserted.errors, encoding: .utf8)
+    #expect(said.split(separator: "\n").count == 1 && said.contains("nobody reads") && said.contains(output), "\(said)")
+    #expect(try TinyRun.remains(output) == TinyRun.remains(whole))
+  }
+
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func interruptedWithoutAReaderItHasACheckpoint() throws {
+    let place = try TinyRun()
+    let output = try place.output("deserted")
+    let running = try Running(arguments(place, output, steps: 1_000_000), place)
+    _ = running.output.fileHandleForReading.readData(ofLength: 1)
+    try running.output.fileHandleForReading.close()
+    try wait { eventCount(output) > 100 }
+    kill(running.process.processIdentifier, SIGINT)
+    #expect(try running.end() == 0)
+    #expect(running.process.terminationReason == .exit)
+    let newest = try #require(try RunFolder(output).newest())
+    #expect(newest.progress.step >= 100)
+    #expect(try ChatModel.open(path: output).adapter != nil)
+  }
+
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func itEndsWithItsReaderWhenAsked() throws {
+    let place = try TinyRun()
+    let output = try place.output("deserted")
+    let running = try Running(arguments(place, output, steps: 1_000_000) + ["--end-with-reader"], place)
+    _ = running.output.fileHandleForReading.readData(ofLength: 1)
+    try running.output.fileHandleForReading.close()
+    #expect(try running.end() == 0)
+    #expect(try #require(try RunFolder(output).newest()).progress.step >= 1)
+    #expect(try String(contentsOf: running.errors, encoding: .utf8).contains("stops with a checkpoint"))
+  }
+
+  /// A pipe holds 64 KiB, some three hundred events.
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func aReaderThatStopsReadingDoesNotStopARun() throws {
+    let place = try TinyRun()
+    let output = try place.output("ignored")
+    let running = try Running(arguments(place, output, steps: 1_000_000), place)
+    try wait { eventCount(output) > 1000 }
+    kill(running.process.processIdentifier, SIGINT)
+    #expect(try running.end() == 0)
+    #expect(try #require(try RunFolder(output).newest()).progress.step >= 1000)
+
+    // One that only takes its time misses nothing.
+    let slow = try place.output("slow")
+    let patient = try Running(arguments(place, slow, steps: 1000), place)
+    try wait { FileManager.default.fileExists(atPath: slow + "/report.html") }
+    let all = String(decoding: patient.output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    #expect(try patient.end() == 0)
+    let lines = all.split(separator: "\n")
+    #expect(lines.count { $0.contains(#""event":"step""#) } == 1000)
+    #expect(lines.last?.contains(#""event":"done""#) == true)
+  }
+}
