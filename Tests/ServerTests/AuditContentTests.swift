@@ -153,12 +153,7 @@ import Testing
       ]).bytes
       let head =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: \(body.count)\r\n\r\n"
-      var received: [UInt8] = []
-      do {
-        let connection = try Connection(port: server.client.port)
-        try connection.write(Array(head.utf8) + body)
-        while received.count < 4000 { received += try connection.read() }
-      }
+      let received = try await server.client.exchange(Array(head.utf8) + body, goingAfter: 4000)
       let found = try await contents(server, entries: 1)
       #expect(try server.storage.auditLines(last: 1)[0].hasSuffix("given up"))
       let sent = try HTTPClient.reply(received).events.compactMap { $0["choices"]?[0]?["delta"]?["content"]?.text }

@@ -128,11 +128,9 @@ import Tokenizers
         "logit_bias": ["2": -100, "0": -100],
       ]
       for _ in 0..<20 {
-        let connection = try Connection(port: server.client.port)
         let head =
           "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: \(body.bytes.count)\r\n\r\n"
-        try connection.write(Array(head.utf8) + body.bytes)
-        _ = try connection.read()
+        _ = try await server.client.exchange(Array(head.utf8) + body.bytes, goingAfter: 1)
       }
       let deadline = ContinuousClock.now + .seconds(5)
       var running = "?"

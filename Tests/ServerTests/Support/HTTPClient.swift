@@ -41,15 +41,17 @@ struct HTTPClient: Sendable {
     return try HTTPClient.reply(try await exchange(Array(head.utf8) + body))
   }
 
-  /// Sends bytes and reads until the server closes.
-  func exchange(_ bytes: [UInt8]) async throws -> [UInt8] {
+  /// Sends bytes and reads until the server closes, or until so many bytes have come: then the client goes.
+  ///
+  /// On a thread of its own, as whoever waits in the pool of tasks keeps a processor from the server.
+  func exchange(_ bytes: [UInt8], goingAfter most: Int = .max) async throws -> [UInt8] {
     let port = port
     return try await withCheckedThrowingContinuation { continuation in
       Thread {
         do {
           let connection = try Connection(port: port)
           try connection.write(bytes)
-          continuation.resume(returning: try connection.readToEnd())
+          continuation.resume(returning: try connection.read(upTo: most))
         } catch { continuation.resume(throwing: error) }
       }.start()
     }
@@ -126,12 +128,14 @@ final class Connection {
     return Array(buffer.prefix(count))
   }
 
-  func readToEnd() throws -> [UInt8] {
+  /// All until the end, or until there are so many bytes.
+  func read(upTo most: Int) throws -> [UInt8] {
     var all: [UInt8] = []
-    while true {
+    while all.count < most {
       let piece = try read()
-      if piece.isEmpty { return all }
+      if piece.isEmpty { break }
       all += piece
     }
+    return all
   }
 }
