@@ -96,6 +96,8 @@ extension Response {
         } catch {
           state.note(error, context)
           try await reply.fail(APIError(error), requestID: context.requestID, to: &events)
+          // Whoever notes the request is to know that it was given up.
+          if error is CancellationError { throw error }
         }
         try await events.finish()
       })

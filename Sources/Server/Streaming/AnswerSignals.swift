@@ -50,6 +50,8 @@ struct AnswerSignals: AsyncSequence, Sendable {
           }
           try await group.waitForAll()
         }
+        // Streams that are cancelled end as whole ones do.
+        try Task.checkCancellation()
         continuation.finish()
       } catch {
         continuation.finish(throwing: error)

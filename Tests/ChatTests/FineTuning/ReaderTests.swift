@@ -26,8 +26,16 @@ import Testing
       try output.fileHandleForWriting.close()
     }
 
+    /// All of its output, read by a thread of its own.
+    func everything() async -> Data {
+      let handle = output.fileHandleForReading
+      return await withCheckedContinuation { continuation in
+        Thread { continuation.resume(returning: handle.readDataToEndOfFile()) }.start()
+      }
+    }
+
     /// Waits for the end, for at most two minutes.
-    func end() throws -> Int32 {
+    func end() async throws -> Int32 {
       let end = Date(timeIntervalSinceNow: 120)
       while process.isRunning {
         guard Date() < end else {
@@ -35,7 +43,7 @@ import Testing
           Issue.record("the program does not end")
           break
         }
-        usleep(10_000)
+        try await Task.sleep(for: .milliseconds(10))
       }
       process.waitUntilExit()
       return process.terminationStatus
@@ -54,73 +62,74 @@ import Testing
     (try? String(contentsOfFile: output + "/metrics.jsonl", encoding: .utf8))?.split(separator: "\n").count ?? 0
   }
 
-  private func wait(until isSo: () -> Bool) throws {
+  // The tests of servers need the threads that these would wait on.
+  private func wait(until isSo: () -> Bool) async throws {
     let end = Date(timeIntervalSinceNow: 120)
     while !isSo() {
       try #require(Date() < end)
-      usleep(10_000)
+      try await Task.sleep(for: .milliseconds(10))
     }
   }
 
-  @Test(.enabled(if: isBuilt, "hearth is not built")) func aRunOutlivesItsReader() throws {
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func aRunOutlivesItsReader() async throws {
     let place = try TinyRun()
     let (whole, output) = (try place.output("whole"), try place.output("deserted"))
     let heard = try Running(arguments(place, whole, steps: 40), place)
-    let all = heard.output.fileHandleForReading.readDataToEndOfFile()
-    #expect(try heard.end() == 0)
+    let all = await heard.everything()
+    #expect(try await heard.end() == 0)
     #expect(String(decoding: all, as: UTF8.self).split(separator: "\n").last?.contains(#""event":"done""#) == true)
 
     let deserted = try Running(arguments(place, output, steps: 40), place)
     _ = deserted.output.fileHandleForReading.readData(ofLength: 1)
     try deserted.output.fileHandleForReading.close()
-    #expect(try deserted.end() == 0)
+    #expect(try await deserted.end() == 0)
     let said = try String(contentsOf: deserted.errors, encoding: .utf8)
     #expect(said.split(separator: "\n").count == 1 && said.contains("nobody reads") && said.contains(output), "\(said)")
     #expect(try TinyRun.remains(output) == TinyRun.remains(whole))
   }
 
-  @Test(.enabled(if: isBuilt, "hearth is not built")) func interruptedWithoutAReaderItHasACheckpoint() throws {
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func interruptedWithoutAReaderItHasACheckpoint() async throws {
     let place = try TinyRun()
     let output = try place.output("deserted")
     let running = try Running(arguments(place, output, steps: 1_000_000), place)
     _ = running.output.fileHandleForReading.readData(ofLength: 1)
     try running.output.fileHandleForReading.close()
-    try wait { eventCount(output) > 100 }
+    try await wait { eventCount(output) > 100 }
     kill(running.process.processIdentifier, SIGINT)
-    #expect(try running.end() == 0)
+    #expect(try await running.end() == 0)
     #expect(running.process.terminationReason == .exit)
     let newest = try #require(try RunFolder(output).newest())
     #expect(newest.progress.step >= 100)
     #expect(try ChatModel.open(path: output).adapter != nil)
   }
 
-  @Test(.enabled(if: isBuilt, "hearth is not built")) func itEndsWithItsReaderWhenAsked() throws {
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func itEndsWithItsReaderWhenAsked() async throws {
     let place = try TinyRun()
     let output = try place.output("deserted")
     let running = try Running(arguments(place, output, steps: 1_000_000) + ["--end-with-reader"], place)
     _ = running.output.fileHandleForReading.readData(ofLength: 1)
     try running.output.fileHandleForReading.close()
-    #expect(try running.end() == 0)
+    #expect(try await running.end() == 0)
     #expect(try #require(try RunFolder(output).newest()).progress.step >= 1)
     #expect(try String(contentsOf: running.errors, encoding: .utf8).contains("stops with a checkpoint"))
   }
 
   /// A pipe holds 64 KiB, some three hundred events.
-  @Test(.enabled(if: isBuilt, "hearth is not built")) func aReaderThatStopsReadingDoesNotStopARun() throws {
+  @Test(.enabled(if: isBuilt, "hearth is not built")) func aReaderThatStopsReadingDoesNotStopARun() async throws {
     let place = try TinyRun()
     let output = try place.output("ignored")
     let running = try Running(arguments(place, output, steps: 1_000_000), place)
-    try wait { eventCount(output) > 1000 }
+    try await wait { eventCount(output) > 1000 }
     kill(running.process.processIdentifier, SIGINT)
-    #expect(try running.end() == 0)
+    #expect(try await running.end() == 0)
     #expect(try #require(try RunFolder(output).newest()).progress.step >= 1000)
 
     // One that only takes its time misses nothing.
     let slow = try place.output("slow")
     let patient = try Running(arguments(place, slow, steps: 1000), place)
-    try wait { FileManager.default.fileExists(atPath: slow + "/report.html") }
-    let all = String(decoding: patient.output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    #expect(try patient.end() == 0)
+    try await wait { FileManager.default.fileExists(atPath: slow + "/report.html") }
+    let all = String(decoding: await patient.everything(), as: UTF8.self)
+    #expect(try await patient.end() == 0)
     let lines = all.split(separator: "\n")
     #expect(lines.count { $0.contains(#""event":"step""#) } == 1000)
     #expect(lines.last?.contains(#""event":"done""#) == true)
