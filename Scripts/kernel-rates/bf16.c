@@ -7,6 +7,7 @@ typedef struct {
   size_t rows, lanes, depth;
   hearth_operand_kind kind;
   bool transposed;
+  bool int8;  ///< the operand, packed and transposed, turned round in 8 bits
 } shape;
 
 static const shape shapes[] = {
@@ -14,6 +15,9 @@ static const shape shapes[] = {
     {"down", 1024, 576, 1536, HEARTH_OPERAND_AFFINE, false},
     {"gate and up, input gradient", 1024, 576, 3072, HEARTH_OPERAND_AFFINE, true},
     {"down, input gradient", 1024, 1536, 576, HEARTH_OPERAND_AFFINE, true},
+    {"gate and up, input gradient, int8", 1024, 576, 3072, HEARTH_OPERAND_AFFINE, true, .int8 = true},
+    {"down, input gradient, int8", 1024, 1536, 576, HEARTH_OPERAND_AFFINE, true, .int8 = true},
+    {"head, input gradient, int8", 128, 576, 49152, HEARTH_OPERAND_AFFINE, true, .int8 = true},
     {"512 tokens", 512, 3072, 576, HEARTH_OPERAND_AFFINE, false},
     {"256 tokens", 256, 3072, 576, HEARTH_OPERAND_AFFINE, false},
     {"head, 128 tokens", 128, 49152, 576, HEARTH_OPERAND_AFFINE, false},
@@ -69,13 +73,22 @@ static void measure(hearth_pool* pool, const shape* s) {
   hearth_bf16_matrix matrix = {.lanes = s->lanes, .term_count = 1, .output = HEARTH_OUTPUT_F32, .scale = 1,
                                .c = c, .ldc = s->lanes};
   matrix.terms[0] = (hearth_bf16_term){.a = a, .lda = lda, .b = b, .depth = s->depth};
+  hearth_int8* turned = s->int8 ? hearth_int8_turn(pool, affine) : NULL;
+  void* quantized = NULL;
+  if (turned != NULL) {
+    quantized = aligned_alloc(64, hearth_int8_row_bytes(s->depth) * s->rows);
+    if (quantized == NULL) exit(1);
+    hearth_int8_quantize(pool, quantized, a, lda, s->rows, s->depth);
+    matrix.terms[0] = hearth_bf16_int8_term(turned, quantized);
+  }
   double best;
   SHORTEST(best, hearth_bf16_products(pool, s->rows, 1, &matrix));
   double rate = 2.0 * (double)s->rows * (double)s->lanes * (double)s->depth / best, ceiling = fma_ceiling(pool);
-  printf("  %-32s %5zu x %5zu x %5zu  %7.1f GFLOP/s  %8.3f ms, %4.2f of f32's %.0f\n", s->what, s->rows, s->lanes,
+  printf("  %-33s %5zu x %5zu x %5zu  %7.1f GFLOP/s  %8.3f ms, %4.2f of f32's %.0f\n", s->what, s->rows, s->lanes,
          s->depth, rate / 1e9, best * 1e3, rate / ceiling, ceiling / 1e9);
+  hearth_int8_free(turned);
   hearth_affine_free(affine);
-  free(freed), free(a), free(c);
+  free(quantized), free(freed), free(a), free(c);
 }
 
 int main(void) {

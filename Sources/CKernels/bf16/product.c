@@ -1,8 +1,8 @@
 #include <string.h>
 
+#include "../int8/int8_internal.h"
 #include "../pieces.h"
 #include "bf16_internal.h"
-#include "integers.h"
 #include "outputs.h"
 
 // The work is a list of pieces, each one panel of one matrix and a chunk of the rows; threads take a few at a time as they become
@@ -10,14 +10,13 @@
 
 enum {
   PREFETCHED_ROWS = 56,
-  INTEGER_ROWS = 128,  ///< most rows of a piece with integer terms, whose panels need no cutting
+  INT8_ROWS = 128,  ///< most rows of a piece with terms in 8 bits, whose panels need no cutting
 };
 
-/// What a thread works with: a panel, the sums of a piece, twice for SwiGLU, and those of a further integer term.
+/// What a thread works with: a panel and the sums of a piece, twice for SwiGLU.
 typedef struct {
   _Alignas(64) uint16_t panel[HEARTH_BF16_DEPTH * HEARTH_BF16_LANES];
   float sums[2][HEARTH_BF16_ROWS * HEARTH_BF16_LANES];
-  float further[INTEGER_ROWS * HEARTH_BF16_LANES];
 } workspace;
 
 typedef struct {
@@ -51,18 +50,27 @@ static void prefetch_rows(const hearth_bf16_matrix* m, size_t row, size_t rows, 
   }
 }
 
-/// Adds the sums of an integer term, at most INTEGER_ROWS rows, to those there are.
-static void add_integers(const hearth_bf16_matrix* matrix, const hearth_bf16_term* term, size_t first_row, size_t rows,
-                         size_t lane, size_t width, bool begins, workspace* own, float* sums) {
-  const size_t left = matrix->lanes - lane, lanes = left < width ? left : width;
-  float* to = begins ? sums : own->further;
+/// A term in 8 bits goes on with the sums.
+static void add_int8(const hearth_bf16_matrix* matrix, const hearth_bf16_term* term, size_t first_row, size_t rows,
+                     size_t lane, size_t width, bool begins, float* sums) {
+  const size_t depth = term->int8->depth, stride = hearth_int8_row_bytes(depth);
+  const uint8_t* panel = hearth_int8_panel(term->int8, lane);
   for (size_t row = 0; row < rows; row += PREFETCHED_ROWS) {
     const size_t height = rows - row < PREFETCHED_ROWS ? rows - row : PREFETCHED_ROWS;
+    const uint8_t* quantized = (const uint8_t*)term->quantized + (first_row + row) * stride;
+    const hearth_int8_factor* factors = (const void*)(quantized + hearth_int8_factor_offset(depth));
     if (begins) prefetch_rows(matrix, first_row + row, height, lane);
-    hearth_bf16_integer_sums(term, first_row + row, height, lane, lanes, width, to + row * width);
+    for (size_t block = 0; block < term->int8->blocks; block++)
+      hearth_int8_multiply(&(hearth_int8_tile){.block = panel + hearth_int8_block_offset(width, block),
+                                               .lanes = width,
+                                               .groups = hearth_int8_groups(depth, block),
+                                               .q = (const int8_t*)quantized + block * HEARTH_INT8_BLOCK,
+                                               .factor = factors + block,
+                                               .stride = stride,
+                                               .rows = height,
+                                               .sums = sums + row * width,
+                                               .begins = begins && block == 0});
   }
-  if (begins) return;
-  for (size_t i = 0; i < rows * width; i++) sums[i] += own->further[i];
 }
 
 /// The sums of one panel over all terms.
@@ -72,8 +80,8 @@ static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* 
   uint16_t* panel = own->panel;
   bool begins = true;
   for (size_t i = 0; i < count; i++) {
-    if (terms[i].integer != NULL) {
-      add_integers(matrix, &terms[i], first_row, rows, lane, width, begins, own, sums);
+    if (terms[i].int8 != NULL) {
+      add_int8(matrix, &terms[i], first_row, rows, lane, width, begins, sums);
       begins = false;
       continue;
     }
@@ -140,7 +148,7 @@ void hearth_bf16_products(hearth_pool* pool, size_t rows, size_t count, const he
   for (size_t i = 0; i < count; i++) {
     j.panels += panels_of(&matrices[i]);
     for (size_t t = 0; t < matrices[i].term_count; t++)
-      if (matrices[i].terms[t].integer != NULL) most = INTEGER_ROWS;
+      if (matrices[i].terms[t].int8 != NULL) most = INT8_ROWS;
   }
   j.chunks = (rows + most - 1) / most;
   if (j.panels == 0 || rows == 0) return;

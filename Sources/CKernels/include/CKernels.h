@@ -9,6 +9,7 @@
 #include "elementwise.h"
 #include "formats.h"
 #include "gemm.h"
+#include "int8.h"
 #include "isa.h"
 #include "measure.h"
 #include "threads.h"

@@ -48,10 +48,6 @@ void hearth_affine_dequantize_rows(const hearth_affine* matrix, float* out, size
 void hearth_affine_matmul(hearth_pool* pool, const hearth_affine* matrix, const void* activations,
                           int terms, size_t tokens, float* y, size_t ldy);
 
-/// The transpose of a packed matrix, [columns, rows], in 8 bits as Q8_0 has them: for products with the gradient, whose sums run over
-/// the rows. NULL when out of memory, or when `rows` is not a multiple of 32.
-hearth_affine* hearth_affine_turn(hearth_pool* pool, const hearth_affine* matrix);
-
 /// Several matrices on the same activations in one go (q, k, v; gate, up), one barrier. All have the same number
 /// of columns.
 void hearth_affine_matmul_many(hearth_pool* pool, size_t count, const hearth_affine* const* matrices,

@@ -7,6 +7,7 @@
 
 #include "affine.h"
 #include "elementwise.h"
+#include "int8.h"
 #include "threads.h"
 
 // Matrix products in bfloat16 with sums in f32, as training in bf16 computes them.
@@ -39,16 +40,15 @@ typedef struct {
 /// A product that is one part of a sum: a [rows, depth] times an operand. Rows of `a` lie `lda` elements apart; when depth is odd,
 /// the element after the last of each row can be read and is zero.
 ///
-/// Or, where `integer` is given, the integer product of `hearth_affine_matmul` with a packed matrix [lanes, depth]: a is not read, but
-/// `integer_terms` of `quantized`, as `hearth_bf16_quantize` wrote it for `quantized_terms`.
+/// Or, where `int8` is given, a product in 8 bits with that matrix [lanes, depth]: in place of a, `quantized` is read, rows as
+/// `hearth_int8_quantize` writes them.
 typedef struct {
   const uint16_t* a;
   size_t lda;
   hearth_operand b;
   size_t depth;
-  const hearth_affine* integer;
+  const hearth_int8* int8;
   const void* quantized;
-  int quantized_terms, integer_terms;
 } hearth_bf16_term;
 
 /// What becomes of the sums.
@@ -62,7 +62,7 @@ typedef enum {
   HEARTH_OUTPUT_SWIGLU_BACKWARD, ///< sum = dc: dgate, dup from gate and up, which they may replace, and c again, all in bf16
 } hearth_bf16_output;
 
-enum { HEARTH_BF16_TERMS = 4 };
+enum { HEARTH_BF16_TERMS = 6 };
 
 /// One matrix of outputs.
 typedef struct {
@@ -94,10 +94,8 @@ static inline void hearth_bf16_append_term(hearth_bf16_matrix* matrix, hearth_bf
 static inline void hearth_bf16_append_up_term(hearth_bf16_matrix* matrix, hearth_bf16_term term) {
   matrix->up_terms[matrix->up_term_count++] = term;
 }
-static inline hearth_bf16_term hearth_bf16_integer_term(const hearth_affine* integer, const void* quantized,
-                                                        int quantized_terms, int terms) {
-  return (hearth_bf16_term){
-      .integer = integer, .quantized = quantized, .quantized_terms = quantized_terms, .integer_terms = terms};
+static inline hearth_bf16_term hearth_bf16_int8_term(const hearth_int8* int8, const void* quantized) {
+  return (hearth_bf16_term){.int8 = int8, .quantized = quantized};
 }
 
 /// All matrices of a list in one go; all have `rows` rows. After an odd number of lanes in bf16 a zero follows, or, where bf16 is
@@ -112,9 +110,6 @@ size_t hearth_bf16_stride(size_t columns);
 /// y = bf16(x), subnormals to zero; after an odd number of columns a zero follows. x [rows, columns], rows `ldx` apart; of y `ldy`.
 void hearth_bf16_round(hearth_pool* pool, uint16_t* y, size_t ldy, const float* x, size_t ldx,
                        size_t rows, size_t columns);
-/// `hearth_quantize_activations` of bf16 numbers: x [rows, columns], rows `ldx` apart, columns a multiple of 32.
-void hearth_bf16_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns,
-                          int terms);
 /// y[c, r] = x[r, c]: rows of y are as `hearth_bf16_round` leaves them.
 void hearth_bf16_transpose(hearth_pool* pool, uint16_t* y, size_t ldy, const uint16_t* x,
                            size_t ldx, size_t rows, size_t columns);

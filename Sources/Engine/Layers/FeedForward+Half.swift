@@ -100,14 +100,10 @@ extension Pass {
     }
     guard x.requiresGradient || norm.weight.isTrainable else { return }
     let through = tensor(rows, x.columns)
-    // At most four terms a product: two maps with their pairs.
-    for start in stride(from: 0, to: maps.count, by: 2) {
-      let terms = zip(maps, dus).dropFirst(start).prefix(2).flatMap { $0.map.gradientTerms($0.dy, $1) }
-      var products = HalfProducts()
-      unsafe products.add(
-        terms, lanes: x.columns, start == 0 ? .float(through) : .adding(through, residual: through))
-      products.run(rows: rows, pool)
-    }
+    var products = HalfProducts()
+    products.add(
+      zip(maps, dus).flatMap { $0.map.gradientTerms($0.dy, $1) }, lanes: x.columns, .float(through))
+    products.run(rows: rows, pool)
     if x.requiresGradient { x.slot.addOrAdopt(dy, pool) }
     let dx = x.requiresGradient ? x.gradientForAdding() : nil
     let dw = unsafe norm.weight.isTrainable ? norm.weight.gradient : nil

@@ -21,9 +21,9 @@ struct HalfProducts {
       unsafe (self.term, owners) = (term, [a, owner])
     }
 
-    /// A product in integers, with a packed matrix, of one term of `a` or of two.
-    init(a: IntegerRows, terms: Int32, packed: OpaquePointer, owner: AnyObject) {
-      unsafe (term, owners) = (hearth_bf16_integer_term(packed, a.data, a.terms, terms), [a, owner])
+    /// A product in 8 bits, with a matrix that was turned round.
+    init(a: IntegerRows, turned: OpaquePointer, owner: AnyObject) {
+      unsafe (term, owners) = (hearth_bf16_int8_term(turned, a.data), [a, owner])
     }
   }
 
@@ -152,7 +152,7 @@ struct HalfLinear {
   private func gradientBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term {
     let weight = linear.weight
     if usesIntegers, let turned = unsafe weight.turned {
-      return unsafe HalfProducts.Term(a: dy.quantized(terms: 1, pool), terms: 1, packed: turned, owner: weight)
+      return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: turned, owner: weight)
     }
     return unsafe HalfProducts.Term(a: dy, b: weight.operand(overRows: true, pool), owner: weight)
   }

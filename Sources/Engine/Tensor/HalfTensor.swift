@@ -82,11 +82,11 @@ final class HalfTensor {
     return y
   }
 
-  /// The rows as integer products read them, for as many terms at least; made once.
-  func quantized(terms: Int32, _ pool: WorkerPool) -> IntegerRows {
-    if let integers, integers.terms >= terms { return integers }
-    let made = IntegerRows(rows, columns, terms: terms, in: workspace)
-    unsafe hearth_bf16_quantize(pool.pointer, made.data, data, stride, rows, columns, terms)
+  /// The rows as products in 8 bits read them; made once.
+  func quantized(_ pool: WorkerPool) -> IntegerRows {
+    if let integers { return integers }
+    let made = IntegerRows(rows, columns, in: workspace)
+    unsafe hearth_int8_quantize(pool.pointer, made.data, data, stride, rows, columns)
     integers = made
     return made
   }
@@ -97,16 +97,15 @@ final class HalfTensor {
   }
 }
 
-/// Rows of activations in int8, quantised in blocks of 32 as serving quantises them.
+/// Rows in 8 bits, with a scale for each block of 128.
 @safe
 final class IntegerRows {
-  let terms: Int32
   let data: UnsafeMutablePointer<Float>
   private let workspace: Workspace
 
-  fileprivate init(_ rows: Int, _ columns: Int, terms: Int32, in workspace: Workspace) {
-    (self.terms, self.workspace) = (terms, workspace)
-    unsafe data = workspace.take((hearth_activation_bytes(columns, terms) * rows + 3) / 4)
+  fileprivate init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
+    self.workspace = workspace
+    unsafe data = workspace.take(hearth_int8_row_bytes(columns) * rows / 4)
   }
 
   deinit { unsafe workspace.give(data) }

@@ -55,7 +55,7 @@ public final class Parameter {
   private(set) var float32: UnsafeMutablePointer<Float>?
   /// The packed form of quantised blocks, when there is one; a `hearth_affine`.
   private(set) var packed: OpaquePointer?
-  /// The packed form turned round, `[columns, rows]` in 8 bits, while integer products with gradients read it.
+  /// The packed form turned round, `[columns, rows]` in 8 bits, while integer products with gradients read it; a `hearth_int8`.
   private(set) var turned: OpaquePointer?
   /// The packed form of floats, when there is one; a `hearth_dense`.
   private(set) var dense: OpaquePointer?
@@ -76,7 +76,7 @@ public final class Parameter {
     unsafe free(gradient)
     unsafe free(float32)
     unsafe hearth_affine_free(packed)
-    unsafe hearth_affine_free(turned)
+    unsafe hearth_int8_free(turned)
     unsafe hearth_dense_free(dense)
   }
 
@@ -242,19 +242,19 @@ public final class Parameter {
   }
 
   /// Whether there are packed blocks to turn round.
-  var canTurn: Bool { unsafe packed != nil && rows % 32 == 0 }
+  var canTurn: Bool { unsafe packed != nil }
 
-  /// What it takes to hold them turned round: 8 bits for each number, scale and minimum in f16 for 32 of them.
-  var turnedBytes: Int { canTurn ? count / 8 * 9 : 0 }
+  /// What it takes to hold them turned round.
+  var turnedBytes: Int { canTurn ? hearth_int8_bytes(columns, rows) : 0 }
 
-  /// Turns the packed blocks round, for integer products with gradients; nothing where there are none, or too few rows for a block.
+  /// Turns the packed blocks round, for integer products with gradients; nothing where there are none.
   func packTurned(_ pool: WorkerPool) {
     guard canTurn, let packed = unsafe packed, unsafe turned == nil else { return }
-    unsafe turned = hearth_affine_turn(pool.pointer, packed)
+    unsafe turned = hearth_int8_turn(pool.pointer, packed)
   }
 
   func dropTurned() {
-    unsafe hearth_affine_free(turned)
+    unsafe hearth_int8_free(turned)
     unsafe turned = nil
   }
 

@@ -1,0 +1,37 @@
+#ifndef HEARTH_INT8_H
+#define HEARTH_INT8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "affine.h"
+#include "threads.h"
+
+// Products in 8 bits, for gradients that go back through a quantised matrix. Both sides are symmetric, value = scale * q with q in
+// -127...127, and have a scale for each block of 128 numbers along the depth, the last of which may be shorter:
+//
+//     sum = fma(scale of the matrix * scale of the row, dot, sum)
+//
+// block after block, dot being the exact integer. Every instruction set gives these bits.
+
+/// A matrix [lanes, depth] in 8 bits. Lanes are the columns of the output.
+typedef struct hearth_int8 hearth_int8;
+
+/// The transpose of a packed matrix: lanes are its columns, the depth is along its rows. NULL when out of memory.
+hearth_int8* hearth_int8_turn(hearth_pool* pool, const hearth_affine* matrix);
+void hearth_int8_free(hearth_int8* matrix);
+size_t hearth_int8_lanes(const hearth_int8* matrix);
+size_t hearth_int8_depth(const hearth_int8* matrix);
+/// What a matrix of that size takes.
+size_t hearth_int8_bytes(size_t lanes, size_t depth);
+/// What it stands for: out [lanes, depth].
+void hearth_int8_values(const hearth_int8* matrix, float* out);
+
+/// What a quantised row takes; a multiple of 64.
+size_t hearth_int8_row_bytes(size_t depth);
+/// Quantises x [rows, columns], bf16 numbers in rows `ldx` apart, to `out`, `hearth_int8_row_bytes(columns)` a row: scale = max|x| / 127 of
+/// a block, rounded half to even. A block with an infinity or a NaN makes every sum it reaches NaN; one whose largest magnitude is
+/// below 4e-37 counts as zero.
+void hearth_int8_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns);
+
+#endif
