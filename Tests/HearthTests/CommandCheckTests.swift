@@ -25,6 +25,9 @@ import Testing
     try Data(#"{"prompt": "a", "completion": "b"}"#.utf8).write(to: URL(filePath: data))
     let yaml = folder + "/broken.yaml"
     try Data("rank: 4\nalpha: [\n".utf8).write(to: URL(filePath: yaml))
+    let (full, lora) = (folder + "/full.yaml", folder + "/lora.yaml")
+    try Data("method: full\n".utf8).write(to: URL(filePath: full))
+    try Data("method: lora\n".utf8).write(to: URL(filePath: lora))
     let tune = ["finetune", "--model", "no-model", "--data", data, "--output", folder + "/run"]
     let evaluate = ["evaluate", "no-model", "--data", data]
     let mistakes = [
@@ -41,6 +44,10 @@ import Testing
       Mistake(1, tune + ["--learning-rate", "-1"], ["--learning-rate", "-1", "expected"]),
       Mistake(1, tune + ["--learning-rate", "50"], ["--learning-rate", "at most 10"]),
       Mistake(64, ["finetune", "--output", folder, "--resume", "--rank", "4"], ["--resume", "drop --rank"]),
+      Mistake(64, ["finetune", "--output", folder, "--resume", "--date", "2026-01-01"], ["drop --date"]),
+      Mistake(64, tune + ["--recipe", full, "--rank", "4"], ["--rank", "--method full"]),
+      Mistake(64, tune + ["--recipe", lora, "--beta", "0.2"], ["--beta", "--objective dpo"]),
+      Mistake(64, tune + ["--recipe", lora, "--replay-fraction", "0.2"], ["--replay-fraction", "--replay FILE"]),
       Mistake(1, ["finetune", "--output", folder, "--resume"], ["holds no run"]),
       Mistake(1, ["evaluate", "m", "--data", folder + "/none"], ["/none", "--data"]),
       Mistake(1, tune + ["--replay", folder + "/none"], ["/none", "--replay"]),

@@ -6,6 +6,8 @@ public struct MaskPreview: Sendable {
     case colored
     /// [In brackets] where tokens count, for a file or a pipe.
     case bracketed
+    /// ⟦In double brackets⟧ where tokens count, for a file or a pipe and examples with brackets of their own.
+    case doublyBracketed
   }
 
   private let style: Style
@@ -17,10 +19,15 @@ public struct MaskPreview: Sendable {
     self.bytes = bytes
   }
 
+  /// Whether an example spells a bracket, which would look like the preview's.
+  public func hasBrackets(_ example: TokenizedExample) -> Bool {
+    example.ids.contains { id in bytes(id).contains { $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: "]") } }
+  }
+
   /// The text of `example`, marked.
   ///
   /// Tokens of one kind are decoded together, so that characters of several tokens show whole; control characters other
-  /// than line ends show as escapes, so that data cannot steer the terminal.
+  /// than line ends show as escapes, so that data cannot steer the terminal, and so do marks that reorder text.
   public func render(_ example: TokenizedExample) -> String {
     var text = ""
     var start = 0
@@ -30,7 +37,8 @@ public struct MaskPreview: Sendable {
       let piece = Self.visible(String(decoding: example.ids[start..<end].flatMap(bytes), as: UTF8.self))
       switch (style, counts) {
       case (.bracketed, true): text += "[\(piece)]"
-      case (.bracketed, false): text += piece
+      case (.doublyBracketed, true): text += "⟦\(piece)⟧"
+      case (.bracketed, false), (.doublyBracketed, false): text += piece
       case (.colored, true): text += "\u{1B}[32m\(piece)\u{1B}[0m"
       case (.colored, false): text += "\u{1B}[2m\(piece)\u{1B}[0m"
       }
@@ -43,7 +51,8 @@ public struct MaskPreview: Sendable {
     var shown = ""
     for scalar in text.unicodeScalars {
       let isControl = scalar.properties.generalCategory == .control && scalar != "\n"
-      shown += isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(Character(scalar))
+      let reorders = ("\u{202A}"..."\u{202E}").contains(scalar) || ("\u{2066}"..."\u{2069}").contains(scalar)
+      shown += isControl || reorders ? "\\u{\(String(scalar.value, radix: 16))}" : String(Character(scalar))
     }
     return shown
   }

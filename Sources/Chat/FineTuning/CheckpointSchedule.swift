@@ -1,7 +1,7 @@
 /// After which steps a run measures the held-out examples and writes a checkpoint, when nobody interrupts it.
 struct CheckpointSchedule: Sendable, Equatable {
   private let isEvaluated: Bool
-  private let evaluateEvery: Int
+  let evaluateEvery: Int
   private let saveEvery: Int?
   private let stepCount: Int
 

@@ -48,8 +48,7 @@ public final class FineTuning {
     logFolder: String? = nil, group: (any TrainingGroup)? = nil
   ) throws {
     try recipe.validate()
-    let recipe = recipe.pinningDate(for: base).namingPrecision(for: base)
-    self.recipe = recipe
+    var recipe = recipe.pinningDate(for: base).namingPrecision(for: base)
     self.group = group
     _ = try group?.share(Array(recipe.yaml().utf8))
     let base = base.rendering(on: recipe.renderingDate)
@@ -59,13 +58,18 @@ public final class FineTuning {
     baseWeights = try base.weightsFingerprint()
     if resume {
       try FineTuning.requireSameBase(base, basePath, of: output)
-    } else if let adapter = recipe.adapter {
+    } else {
+      try FineTuning.requireNoAdapter(basePath, name: base.name)
+    }
+    if !resume, let adapter = recipe.adapter {
       let recorded = try PEFTAdapter.metadata(adapter)[BaseCheck.metadataKey]
       try BaseCheck.require(recorded, in: base, learned: adapter, trainedOn: nil, path: basePath)
     }
     data = try TrainingData(recipe, for: base)
     plan = data.plan(recipe)
     checkpoints = CheckpointSchedule(recipe, plan, isEvaluated: !data.validation.isEmpty)
+    if !data.validation.isEmpty { recipe.evaluateEvery = checkpoints.evaluateEvery }
+    self.recipe = recipe
     schedule = LearningRateSchedule(recipe, stepCount: plan.stepCount)
     try group?.requireSame(baseWeights + " " + data.hash)
 
@@ -84,10 +88,17 @@ public final class FineTuning {
           "\(output): the data is not what this run was trained on so far: put the files back as they were, "
             + "or start a new run")
       }
+      let changed = try checkpoint.progress.decisions.map { try recipe.keys(decidedOtherwiseThan: $0) } ?? []
+      guard changed.isEmpty else {
+        throw RunError(
+          "\(output)/\(RunFolder.recipeName): \(changed.joined(separator: ", ")): is not what this run has been trained with so far: "
+            + "put it back, or start a new run\(recipe.method == .lora ? " from this one's result: --adapter \(output)/latest" : "")"
+        )
+      }
       progress = checkpoint.progress
       try trainer.readState(from: checkpoint.folder + "/" + RunFolder.momentsName)
     } else {
-      progress.dataHash = data.hash
+      (progress.dataHash, progress.decisions) = (data.hash, recipe.decisions)
       try writeRecords()
     }
     try trainer.agree()
@@ -104,6 +115,14 @@ public final class FineTuning {
       )
     }
     try record.requireBase(base)
+  }
+
+  /// - Throws: `RunError` when what lies at `path` is an adapter beside its base: a run would begin without it, on the base as it was.
+  public static func requireNoAdapter(_ path: String, name: String) throws {
+    guard let record = try TunedModel(ifRunFolder: path), record.isAdapter else { return }
+    throw RunError(
+      "\(name): is an adapter on \(record.baseName), which training would leave out: continue from it with --model \(record.baseName) "
+        + "--adapter \(record.checkpointPath ?? path + "/best"), or merge it with hearth export and train that")
   }
 
   static func makeTrainer(

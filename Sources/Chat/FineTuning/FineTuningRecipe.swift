@@ -144,15 +144,24 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     func read<Value: Decodable>(_ key: CodingKeys, _ value: inout Value) throws {
       if let found = try c.decodeIfPresent(Value.self, forKey: key) { value = found }
     }
+    func readChoice<Value: RawRepresentable<String> & CaseIterable>(_ key: CodingKeys, _ value: inout Value) throws {
+      guard let text = try c.decodeIfPresent(String.self, forKey: key) else { return }
+      guard let found = Value(rawValue: text) else {
+        let choices = Value.allCases.map(\.rawValue).joined(separator: ", ")
+        throw DecodingError.dataCorruptedError(
+          forKey: key, in: c, debugDescription: "expected one of \(choices), found \(text)")
+      }
+      value = found
+    }
     try read(.model, &model)
     try read(.data, &data)
     try read(.validation, &validation)
     try read(.validationFraction, &validationFraction)
     try read(.replay, &replay)
     try read(.replayFraction, &replayFraction)
-    try read(.objective, &objective)
+    try readChoice(.objective, &objective)
     try read(.beta, &beta)
-    try read(.method, &method)
+    try readChoice(.method, &method)
     try read(.rank, &rank)
     try read(.alpha, &alpha)
     try read(.rslora, &rslora)
@@ -166,18 +175,18 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     try read(.gradientAccumulation, &gradientAccumulation)
     try read(.maxLength, &maxLength)
     try read(.learningRate, &learningRate)
-    try read(.schedule, &schedule)
+    try readChoice(.schedule, &schedule)
     try read(.warmupRatio, &warmupRatio)
     try read(.weightDecay, &weightDecay)
     try read(.maxGradientNorm, &maxGradientNorm)
-    try read(.lossOn, &lossOn)
-    try read(.order, &order)
+    try readChoice(.lossOn, &lossOn)
+    try readChoice(.order, &order)
     evaluateEvery = try c.decodeIfPresent(Int.self, forKey: .evaluateEvery)
     saveEvery = try c.decodeIfPresent(Int.self, forKey: .saveEvery)
     try read(.keep, &keep)
     patience = try c.decodeIfPresent(Int.self, forKey: .patience)
     try read(.seed, &seed)
-    try read(.precision, &precision)
+    try readChoice(.precision, &precision)
     try read(.probe, &probe)
     date = try c.decodeIfPresent(String.self, forKey: .date)
   }
@@ -211,16 +220,66 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     do {
       self = try YAMLDecoder().decode(FineTuningRecipe.self, from: data)
     } catch let error as DecodingError {
-      throw RunError("\(path): \(FineTuningRecipe.describe(error))")
+      throw RunError("\(path): \(FineTuningRecipe.describe(error, in: data))")
     } catch {
       throw RunError("\(path): is not YAML that describes a recipe: \(error)")
     }
   }
 
   /// The recipe as YAML.
-  public func yaml() throws -> String { try YAMLEncoder().encode(self) }
+  public func yaml() throws -> String {
+    let numbers = numbers
+    return try YAMLEncoder().encode(self).split(separator: "\n").map { line in
+      // The encoder rounds to 15 digits, and to PyYAML (YAML 1.1) its `2e-4` is a string.
+      guard let colon = line.firstIndex(of: ":"), let number = numbers[String(line[..<colon])] else {
+        return line + "\n"
+      }
+      return line[..<colon] + ": " + FineTuningRecipe.withPoint(number) + "\n"
+    }.joined()
+  }
 
-  private static func describe(_ error: DecodingError) -> String {
+  /// Those that may be fractions, by key, as few digits as tell them from others of their type.
+  private var numbers: [String: String] {
+    [
+      "validation_fraction": "\(validationFraction)", "replay_fraction": "\(replayFraction)", "beta": "\(beta)",
+      "alpha": "\(alpha)", "dropout": "\(dropout)", "learning_rate": "\(learningRate)",
+      "warmup_ratio": "\(warmupRatio)", "weight_decay": "\(weightDecay)", "max_gradient_norm": "\(maxGradientNorm)",
+    ]
+  }
+
+  /// What decides the bytes of a run beside its base and data: without where those lie and without how much is kept.
+  var decisions: FineTuningRecipe {
+    var decisions = self
+    (decisions.model, decisions.data, decisions.validation, decisions.replay) = ("", [], [], [])
+    (decisions.adapter, decisions.saveEvery, decisions.keep) = (nil, nil, FineTuningRecipe().keep)
+    return decisions
+  }
+
+  /// The keys of which another recipe's decisions are others.
+  func keys(decidedOtherwiseThan other: FineTuningRecipe) throws -> [String] {
+    let (mine, others) = try (Yams.compose(yaml: decisions.yaml()), Yams.compose(yaml: other.decisions.yaml()))
+    return CodingKeys.allCases.map(\.rawValue).filter { mine?[$0] != others?[$0] }
+  }
+
+  /// Its keys and values in order, lists with commas.
+  func entries() throws -> [Report.Entry] {
+    try yaml().split(separator: "\n").reduce(into: []) { entries, line in
+      if line.hasPrefix("- "), let last = entries.popLast() {
+        entries.append(.init(last.name, last.value + (last.value.isEmpty ? "" : ", ") + line.dropFirst(2)))
+      } else if let colon = line.firstIndex(of: ":") {
+        let value = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        entries.append(.init(String(line[..<colon]), value))
+      }
+    }
+  }
+
+  /// 2e-05 as 2.0e-05.
+  private static func withPoint(_ number: String) -> String {
+    guard !number.contains("."), let exponent = number.firstIndex(of: "e") else { return number }
+    return number[..<exponent] + ".0" + number[exponent...]
+  }
+
+  private static func describe(_ error: DecodingError, in yaml: Data) -> String {
     switch error {
     case .dataCorrupted(let context) where context.codingPath.isEmpty && context.underlyingError != nil:
       // Yams says line and column, over several lines with a picture of the place.
@@ -228,11 +287,34 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
       return "is not YAML: " + reason.split(whereSeparator: \.isNewline).joined(separator: " ")
     case .typeMismatch(_, let context) where context.codingPath.isEmpty:
       return "is not a recipe: expected a line KEY: VALUE for each setting, such as rank: 8"
-    case .dataCorrupted(let context), .typeMismatch(_, let context), .valueNotFound(_, let context),
-      .keyNotFound(_, let context):
+    case .typeMismatch(let type, let context):
+      let key = context.codingPath[0].stringValue
+      return "key \(key): expected \(name(of: type))\(found(key, in: yaml).map { ", found \($0)" } ?? "")"
+    case .dataCorrupted(let context), .valueNotFound(_, let context), .keyNotFound(_, let context):
       let key = context.codingPath.map(\.stringValue).joined(separator: ".")
       return (key.isEmpty ? "" : "key \(key): ") + context.debugDescription
     @unknown default: return "\(error)"
+    }
+  }
+
+  /// What a value of a type is to whoever writes a recipe.
+  private static func name(of type: any Any.Type) -> String {
+    switch type {
+    case is Int.Type: "a whole number"
+    case is UInt64.Type: "a whole number, 0 or more"
+    case is Double.Type, is Float.Type: "a number"
+    case is Bool.Type: "true or false"
+    case is Node.Sequence.Type: "a list, such as [a, b]"
+    default: "a single value"
+    }
+  }
+
+  private static func found(_ key: String, in yaml: Data) -> String? {
+    switch try? Yams.compose(yaml: String(decoding: yaml, as: UTF8.self))?[key] {
+    case .scalar(let scalar): scalar.string
+    case .sequence: "a list"
+    case .mapping: "keys with values"
+    default: nil
     }
   }
 

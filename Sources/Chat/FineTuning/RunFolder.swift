@@ -22,13 +22,15 @@ struct RunFolder: Sendable {
     var evaluationsWithoutImprovement = 0
     /// SHA-256 of the tokens trained and evaluated on.
     var dataHash = ""
+    /// What was decided, as `FineTuningRecipe.decisions`; nil in runs of versions that did not write it down here.
+    var decisions: FineTuningRecipe?
     /// What the base scored on general texts and questions; nil when it was not measured.
     var baseProbe: GeneralProbe.Score?
 
     private enum CodingKeys: String, CodingKey {
       case step, bestStep = "best_step", bestLoss = "best_loss", baseLoss = "base_loss"
       case evaluationsWithoutImprovement = "evaluations_without_improvement", dataHash = "data_hash"
-      case baseProbe = "base_probe"
+      case decisions, baseProbe = "base_probe"
     }
   }
 

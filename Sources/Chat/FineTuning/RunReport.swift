@@ -45,11 +45,7 @@ struct RunReport {
       ]
       report.notes += probe.warnings.map { "Forgotten: " + $0 }
     }
-    report.recipe = try recipe.yaml().split(separator: "\n").compactMap { line in
-      guard let colon = line.firstIndex(of: ":") else { return nil }
-      return .init(
-        String(line[..<colon]), line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces))
-    }
+    report.recipe = try recipe.entries()
     try AtomicFile.write(report.html, to: folder.file(RunFolder.reportName))
   }
 

@@ -137,6 +137,7 @@ struct Finetune: ParsableCommand {
       try FineTuning.checkPlaces(resolved, output: output, resume: resume, logFolder: logdir)
     }
     let location = try ModelStore().locate(resolved.model)
+    if !resume { try FineTuning.requireNoAdapter(location.path, name: location.name) }
     let base = try ChatModel.open(path: location.path, name: location.name, pool: WorkerPool(threadCount: threads))
     if resolved.maxLength > base.engine.contextLength {
       if maxLength != nil, !quiet {
@@ -195,7 +196,7 @@ struct Finetune: ParsableCommand {
       ("max-gradient-norm", maxGradientNorm != nil), ("optimizer", optimizer != nil), ("loss-on", lossOn != nil),
       ("order", order != nil), ("evaluate-every", evaluateEvery != nil), ("save-every", saveEvery != nil),
       ("keep", keep != nil), ("patience", patience != nil), ("seed", seed != nil), ("precision", precision != nil),
-      ("recipe", recipe != nil),
+      ("recipe", recipe != nil), ("date", date != nil),
     ]
     return given.filter(\.1).map { "--" + $0.0 }
   }
@@ -214,24 +215,30 @@ struct Finetune: ParsableCommand {
     if !validation.isEmpty, validationFraction != nil {
       throw ValidationError("--validation-fraction: --validation already says what is held out: drop one of the two")
     }
-    if beta != nil, objective == .sft || objective == nil && recipe == nil {
-      throw ValidationError("--beta: belongs to --objective dpo: add it, or drop --beta")
-    }
-    if replayFraction != nil, replay.isEmpty, recipe == nil {
-      throw ValidationError("--replay-fraction: a share of what? Give --replay FILE too")
-    }
-    if method == .full {
-      let given = [
-        ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
-        ("--targets", targets != nil), ("--rslora", rslora == true), ("--dora", dora == true),
-      ]
-      if let flag = given.first(where: \.1)?.0 {
-        throw ValidationError(
-          "\(flag): belongs to --method lora, and --method full trains every weight: drop one of the two")
-      }
-    }
+    if recipe == nil { try requireUse(method: method, objective: objective, replay: replay) }
     if let threads, threads < 1 || threads > 1024 {
       throw ValidationError("--threads \(threads): expected 1 to 1024")
+    }
+  }
+
+  /// - Throws: `ValidationError` naming a flag that would change nothing in a run of this kind.
+  private func requireUse(
+    method: FineTuningRecipe.Method?, objective: FineTuningRecipe.Objective?, replay: [String]
+  ) throws {
+    if beta != nil, objective != .dpo {
+      throw ValidationError("--beta: belongs to --objective dpo: add it, or drop --beta")
+    }
+    if replayFraction != nil, replay.isEmpty {
+      throw ValidationError("--replay-fraction: a share of what? Give --replay FILE too")
+    }
+    guard method == .full else { return }
+    let given = [
+      ("--rank", rank != nil), ("--alpha", alpha != nil), ("--dropout", dropout != nil),
+      ("--targets", targets != nil), ("--rslora", rslora == true), ("--dora", dora == true),
+    ]
+    if let flag = given.first(where: \.1)?.0 {
+      throw ValidationError(
+        "\(flag): belongs to --method lora, and --method full trains every weight: drop one of the two")
     }
   }
 
@@ -294,6 +301,8 @@ struct Finetune: ParsableCommand {
     set(seed, \.seed)
     set(precision, \.precision)
     if let date { recipe.date = date }
+    // A recipe has its say in this.
+    try requireUse(method: recipe.method, objective: recipe.objective, replay: recipe.replay)
   }
 }
 

@@ -75,9 +75,16 @@ struct FineTuningPreview {
   private func showExamples(_ data: PreparedData) {
     let isTerminal = isatty(STDOUT_FILENO) == 1
     let tokenizer = model.tokenizer
-    let preview = MaskPreview(style: isTerminal ? .colored : .bracketed) { Array(tokenizer.bytes(of: $0)) }
-    Swift.print("What counts in the loss is \(isTerminal ? "green" : "in [brackets]"):\n")
+    let bytes: @Sendable (Int32) -> [UInt8] = { Array(tokenizer.bytes(of: $0)) }
     let rejected = data.firstRejected(2)
+    let plain = MaskPreview(style: .bracketed, bytes: bytes)
+    let hasBrackets = (data.first(2) + rejected).contains { plain.hasBrackets($0) }
+    let preview =
+      isTerminal
+      ? MaskPreview(style: .colored, bytes: bytes)
+      : hasBrackets ? MaskPreview(style: .doublyBracketed, bytes: bytes) : plain
+    let marks = isTerminal ? "green" : hasBrackets ? "in ⟦double brackets⟧" : "in [brackets]"
+    Swift.print("What counts in the loss is \(marks):\n")
     for (index, example) in data.first(2).enumerated() {
       if !rejected.isEmpty { Swift.print("chosen:") }
       Swift.print(preview.render(example), terminator: "\n\n")

@@ -74,4 +74,16 @@ struct DatasetPreviewTests {
     let colored = MaskPreview(style: .colored) { Array(tokenizer.decode($0).utf8) }
     #expect(colored.render(tokenized).contains("\u{1B}[32mé\\u{9}b<|im_end|>\u{1B}[0m\u{1B}[2m\n\u{1B}[0m"))
   }
+
+  @Test func textCannotPassItselfOffAsMarks() throws {
+    let tokenizer = tokenizer
+    let bytes: @Sendable (Int32) -> [UInt8] = { Array(tokenizer.decode($0).utf8) }
+    let plain = MaskPreview(style: .bracketed, bytes: bytes)
+    let ordinary = try #require(try maker().tokenize(example("a", "b")).example)
+    #expect(!plain.hasBrackets(ordinary))
+    let bracketed = try #require(try maker().tokenize(example("[a]", "b\u{202E}c")).example)
+    #expect(plain.hasBrackets(bracketed))
+    let text = MaskPreview(style: .doublyBracketed, bytes: bytes).render(bracketed)
+    #expect(text.contains("[a]<|im_end|>") && text.contains("⟦b\\u{202e}c<|im_end|>⟧"))
+  }
 }

@@ -53,4 +53,22 @@ import Testing
     let loss = HeldOutLoss(data.validation.answers).measure(model.engine, adapter: adapter).perToken
     #expect(done.baseLoss == loss)
   }
+
+  /// Trained on as a base, an adapter would be left out without a word. Where every weight was trained there is nothing to leave out.
+  @Test func anAdapterIsNoBase() throws {
+    let place = try TinyRun()
+    let adapter = try place.output("adapter")
+    try place.train(adapter)
+    PullAddressTests.expectFailure("--adapter \(adapter)/best", "tiny") {
+      try place.train(try place.output("b"), base: place.model(adapter), basePath: adapter)
+    }
+    #expect(!FileManager.default.fileExists(atPath: try place.output("b") + "/recipe.yaml"))
+    var recipe = place.recipe
+    (recipe.method, recipe.precision) = (.full, .f32)
+    let full = try place.output("full")
+    let best = try #require(place.train(full, recipe).bestLoss)
+    recipe.method = .lora
+    let done = try place.train(try place.output("c"), recipe, base: place.model(full), basePath: full)
+    #expect(try abs(#require(done.baseLoss) - best) < 1e-4)
+  }
 }

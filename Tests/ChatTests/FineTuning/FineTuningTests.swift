@@ -156,4 +156,28 @@ import Tokenizers
     let (half, whole) = (try #require(losses[.bf16]), try #require(losses[.f32]))
     #expect(half != whole && abs(half - whole) < 1e-2 * whole)
   }
+
+  /// What decides a run is written down as a number, also where it follows from the data.
+  @Test func theRecipeOfARunIsResolved() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    (recipe.evaluateEvery, recipe.learningRate, recipe.weightDecay) = (nil, 2e-5, 0.1)
+    let output = try place.output("a")
+    try place.train(output, recipe, steps: 1)
+    let path = output + "/recipe.yaml"
+    let resolved = try FineTuningRecipe(yaml: path)
+    #expect(resolved.evaluateEvery == 3, "twice in an epoch of six steps")
+    (recipe.evaluateEvery, recipe.precision) = (3, resolved.precision)
+    #expect(resolved == recipe, "also a seventh, which has more digits than most")
+    // Lists stand whole in the report's table.
+    recipe.data = ["a: b.jsonl", "c.jsonl"]
+    let entries = try recipe.entries()
+    #expect(entries.first { $0.name == "data" }?.value == "'a: b.jsonl', c.jsonl")
+    #expect(entries.first { $0.name == "validation" }?.value == "[]" && entries.first?.name == "model")
+    // Numbers that YAML 1.1 takes for numbers.
+    let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+    for line in ["learning_rate: 2.0e-05", "weight_decay: 0.1", "alpha: 16.0", "dropout: 0.1", "beta: 0.1"] {
+      #expect(lines.contains { $0 == line }, "\(line)")
+    }
+  }
 }

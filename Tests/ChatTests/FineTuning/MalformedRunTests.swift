@@ -10,13 +10,17 @@ import Testing
   static let recipes: [(String, [String])] = [
     ("", ["is empty"]), ("# nothing", ["KEY: VALUE"]), ("[]", ["KEY: VALUE"]), ("a: b: c", []), ("\u{0}", []),
     ("{", []), ("&a [*a]", []),
-    ("modle: x", ["modle", "known are", "model"]), ("rank: many", ["rank"]), ("rank: 1.5", ["rank"]),
+    ("modle: x", ["modle", "known are", "model"]), ("rank: many", ["rank", "expected a whole number, found many"]),
+    ("rank: 1.5", ["rank", "found 1.5"]), ("rank: [1]", ["rank", "found a list"]),
+    ("dora: 3", ["dora", "true or false"]),
     ("rank: 99999999999999999999", ["rank"]),
-    ("data: x.jsonl", ["data"]), ("data: {}", ["data"]), ("method: magic", ["method"]),
-    ("schedule: circle", ["schedule"]),
-    ("order: random", ["order"]), ("loss_on: some", ["loss_on"]), ("seed: -1", ["seed"]),
+    ("data: x.jsonl", ["data", "expected a list, such as [a, b], found x.jsonl"]), ("data: {}", ["data"]),
+    ("method: magic", ["method", "expected one of lora, full, found magic"]),
+    ("schedule: circle", ["schedule", "cosine, linear, constant"]),
+    ("order: random", ["order"]), ("loss_on: some", ["loss_on"]), ("seed: -1", ["seed", "0 or more"]),
     ("seed: 18446744073709551616", ["seed"]),
-    ("precision: f8", ["precision"]), ("learning_rate: fast", ["learning_rate"]), ("targets: q_proj", ["targets"]),
+    ("precision: f8", ["precision"]), ("learning_rate: fast", ["learning_rate", "a number"]),
+    ("targets: q_proj", ["targets"]),
     ("epochs: []", ["epochs"]), ("keep: x", ["keep"]),
   ]
 

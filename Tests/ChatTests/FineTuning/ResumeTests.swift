@@ -38,6 +38,24 @@ import Testing
     } throws: { "\($0)".contains(later) && "\($0)".contains("--logdir") }
   }
 
+  /// Half a run by one recipe and half by another would be the result of neither.
+  @Test func aChangedRecipeIsRefused() throws {
+    let place = try TinyRun()
+    let output = try place.output("a")
+    try place.train(output, steps: 3)
+    var recipe = place.recipe
+    (recipe.learningRate, recipe.rank) = (1e-3, 4)
+    #expect {
+      try place.train(output, recipe, resume: true)
+    } throws: { "\($0)".contains("rank, learning_rate: is not what") && "\($0)".contains("recipe.yaml") }
+    // What changes no byte of what is learned may change: where the data lies, what is kept.
+    recipe = place.recipe
+    recipe.data = [place.folder.appending(path: "moved.jsonl").path]
+    try FileManager.default.moveItem(atPath: place.dataPath, toPath: recipe.data[0])
+    (recipe.keep, recipe.saveEvery) = (1, 1)
+    #expect(try place.train(output, recipe, resume: true).steps == 6)
+  }
+
   /// In bf16, full fine-tuning keeps first moments in bf16, in its checkpoints too.
   @Test(arguments: [FineTuningRecipe.Method.lora, .full], [FineTuningRecipe.TrainingPrecision.f32, .bf16])
   func stoppedAtEveryStep(_ method: FineTuningRecipe.Method, _ precision: FineTuningRecipe.TrainingPrecision) throws {
