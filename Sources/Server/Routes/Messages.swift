@@ -77,6 +77,9 @@ struct MessagesRequest: Sendable {
       throw APIError.invalid(
         "output_config.format", "output_config.format does not go with tools", code: "unsupported_parameter")
     }
+    if format != nil {
+      try FormatFields.refuse(stops: options.stops, beside: "output_config.format", "stop_sequences")
+    }
     callsTools = tools.canCall
     try fields.finish()
     if let grammar = format ?? tools.grammar { options.constraint = model.constraint(grammar) }
