@@ -17,7 +17,7 @@ system='Foundation|FoundationNetworking|FoundationEssentials|Glibc|Dispatch|Sync
 allowed_CKernels='' allowed_Engine='CKernels' allowed_Tokenizers=''
 allowed_Chat='Engine|Tokenizers|Crypto|Yams|AsyncHTTPClient|NIOCore|NIOPosix|NIOHTTP1'
 allowed_Server='Chat|Engine|Tokenizers|Crypto|CryptoExtras|GRDB|Hummingbird|HummingbirdCore|HummingbirdTLS|HTTPTypes|Logging'
-allowed_Server+='|NIOCore|NIOPosix|NIOSSL|ServiceLifecycle|UnixSignals'
+allowed_Server+='|NIOCore|NIOHTTPTypes|NIOPosix|NIOSSL|ServiceLifecycle|UnixSignals'
 allowed_hearth='Chat|Engine|Tokenizers|Server|ArgumentParser|CMPI'
 for target in Engine Tokenizers Chat Server hearth; do
   variable=allowed_$target

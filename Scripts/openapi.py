@@ -55,11 +55,16 @@ HYPERPARAMETERS = shape([], n_epochs={"anyOf": [{"enum": ["auto"]}, integer(1, 5
 METADATA = {"type": "object", "maxProperties": 16, "propertyNames": {"minLength": 1, "maxLength": 64},
             "additionalProperties": {"type": "string", "maxLength": 512}}
 PAGE = {"after": STRING, "limit": integer(1, 100)}
+PART = {"after": STRING, "limit": integer(1, 10000)}
 # What stands behind the ?, by path.
 QUERIES = {
     "/v1/chat/completions": {**PAGE, "order": {"enum": ["asc", "desc"]}, "model": STRING, "metadata": METADATA},
     "/v1/chat/completions/{completion}/messages": {**PAGE, "order": {"enum": ["asc", "desc"]}},
     "/v1/feedback": PAGE,
+    "/v1/files": {**PART, "order": {"enum": ["asc", "desc"]}, "purpose": STRING},
+    "/v1/fine_tuning/jobs": PART,
+    "/v1/fine_tuning/jobs/{job}/events": PART,
+    "/v1/fine_tuning/jobs/{job}/checkpoints": PART,
     "/v1/exports/feedback": {"shape": {"enum": ["messages", "preference"]}},
 }
 
@@ -146,8 +151,8 @@ ROUTES = [
 def refusals(path, scope, body):
     # Of two Host headers, whoever asks.
     statuses = {400: "The request is not what HTTP has"}
-    if path in QUERIES or path == "/v1/exports/conversations":
-        statuses |= {400: "A parameter is wrong; the error names it"}
+    if scope:
+        statuses |= {400: "A parameter is wrong or unknown; the error names it"}
     if body is not None:
         statuses |= {400: "The request is wrong; the error names the parameter", 408: "It did not arrive in time",
                      413: "The body is too large", 415: "The body is of another type"}

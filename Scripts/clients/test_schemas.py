@@ -36,10 +36,25 @@ SCHEMAS = [
     {"type": "object", "properties": {"id": {"type": "integer", "minimum": 1, "maximum": 99}}, "required": ["id"],
      "anyOf": [{"properties": {"a": NAME}, "required": ["a"]}, {"properties": {"b": {"type": "null"}}, "required": ["b"]}]},
     {"enum": [1, 2, 30, "x"], "maximum": 10},
+    # Of these, the second never ends.
+    {"anyOf": [{"type": "boolean"}, {"$ref": "#/$defs/endless"}],
+     "$defs": {"endless": {"type": "array", "items": {"$ref": "#/$defs/endless"}, "minItems": 1}}},
 ]
+NOBODYS = [{"$ref": "#"}, {"type": "object", "properties": {"next": {"$ref": "#"}}, "required": ["next"]}]
 
 
 class SchemaTests(unittest.TestCase):
+    def test_what_no_value_satisfies_is_refused(self):
+        server = Server("--no-keys")
+        try:
+            for schema in NOBODYS:
+                reply = httpx.post(server.address + "/v1/chat/completions", timeout=120, json={
+                    "model": MODEL, "messages": [{"role": "user", "content": "An example, please."}], "max_tokens": 9,
+                    "response_format": {"type": "json_schema", "json_schema": {"name": "example", "schema": schema}}})
+                self.assertEqual((reply.status_code, reply.json()["error"]["code"]), (400, "unsupported_schema"), reply.text)
+        finally:
+            server.end()
+
     def test_answers_are_valid(self):
         server = Server("--no-keys")
         whole = 0

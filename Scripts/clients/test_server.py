@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import httpx
@@ -103,6 +104,26 @@ class ServerTests(unittest.TestCase):
 
             make("first"), make("second")
             self.assertNotEqual(text("first"), text("second"))
+
+            def point(name):
+                """As Kubernetes mounts a secret: files are links into a folder that is a link, which is turned."""
+                os.symlink(os.path.join(place, name), os.path.join(place, "data.new"))
+                os.replace(os.path.join(place, "data.new"), os.path.join(place, "data"))
+
+            point("first")
+            links = [os.path.join(place, "linked-" + name) for name in ("certificate.pem", "key.pem")]
+            for link, name in zip(links, ("certificate.pem", "key.pem")):
+                os.symlink(os.path.join("data", name), link)
+            server = Server("--tls-certificate", links[0], "--tls-key", links[1], "--no-keys")
+            try:
+                address = ("127.0.0.1", int(server.address.rsplit(":", 1)[1]))
+                self.assertEqual(ssl.get_server_certificate(address).strip(), text("first"))
+                point("second")
+                wait_until(lambda: ssl.get_server_certificate(address).strip() == text("second"), "the new one is shown")
+            finally:
+                log = server.end()[1]
+            self.assertIn("encrypting with a new certificate", log)
+
             put("first")
             server = Server("--tls-certificate", certificate, "--tls-key", key, "--no-keys")
             try:
@@ -115,8 +136,14 @@ class ServerTests(unittest.TestCase):
                     wait_until(lambda: ssl.get_server_certificate(address).strip() == text("second"), "the new one is shown")
                     # Who was connected stays so.
                     self.assertEqual(client.get("/health").status_code, 200)
+                # What is no certificate is not shown, and the log says so.
+                with open(certificate, "w") as file:
+                    file.write("nothing")
+                time.sleep(1.5)
+                self.assertEqual(ssl.get_server_certificate(address).strip(), text("second"))
             finally:
-                server.end()
+                log = server.end()[1]
+            self.assertEqual(log.count("the new certificate cannot be used"), 1, log)
 
     def test_a_log_that_nobody_reads_stops_nobody(self):
         process = subprocess.Popen([HEARTH, "serve", MODEL, "--port", "0", "--json", "--no-keys", "--log-json"],

@@ -2,12 +2,23 @@
 
 import io
 import json
+import os
+import signal
 import unittest
 
 import openai
 from openai import OpenAI
 
 from server import MODEL, Server, hearth, wait_until
+
+
+def children(process):
+    """The processes that a process has started."""
+    found = []
+    for thread in os.listdir(f"/proc/{process}/task"):
+        with open(f"/proc/{process}/task/{thread}/children") as file:
+            found += map(int, file.read().split())
+    return found
 
 
 class TrainingTests(unittest.TestCase):
@@ -44,9 +55,17 @@ class TrainingTests(unittest.TestCase):
             events = client.fine_tuning.jobs.list_events(job.id).data
             self.assertTrue(any(event.message.startswith("step 2") for event in events))
             self.assertTrue(client.fine_tuning.jobs.checkpoints.list(job.id).data)
+            # In parts, from the latest on; the client puts them together.
+            first = client.fine_tuning.jobs.list_events(job.id, limit=2)
+            self.assertEqual([event.id for event in first.data], [event.id for event in events[:2]])
+            self.assertTrue(first.has_more)
+            self.assertEqual([event.id for event in first], [event.id for event in events])
+            self.assertEqual(len(client.fine_tuning.jobs.list(limit=1).data), 1)
 
             # What was learned can be asked at once, beside its base.
-            self.assertIn(job.fine_tuned_model, [model.id for model in client.models.list()])
+            tuned = client.models.retrieve(job.fine_tuned_model)
+            self.assertEqual((tuned.parent, tuned.root, tuned.tuning["base"]), (MODEL, MODEL, MODEL))
+            self.assertGreater(tuned.tuning["base_loss"], 0)
             reply = client.chat.completions.create(
                 model=job.fine_tuned_model, messages=[{"role": "user", "content": "What is item 3?"}], max_tokens=12)
             self.assertTrue(reply.choices[0].message.content)
@@ -60,6 +79,39 @@ class TrainingTests(unittest.TestCase):
         finally:
             status, log = server.end(120)
         self.assertEqual(status, 0, log)
+
+    def test_steps_are_told_when_they_are_taken(self):
+        lines = [{"messages": [{"role": "user", "content": f"{i}?"}, {"role": "assistant", "content": f"{i}."}]} for i in range(24)]
+        data = "\n".join(json.dumps(line) for line in lines).encode()
+        server = Server("--no-keys")
+        client = OpenAI(base_url=server.address + "/v1", api_key="any", max_retries=0, timeout=60)
+        try:
+            file = client.files.create(file=("numbers.jsonl", io.BytesIO(data)), purpose="fine-tune")
+            # All that is said of them is less than what a pipe holds.
+            job = client.fine_tuning.jobs.create(
+                model=MODEL, training_file=file.id, hyperparameters={"n_epochs": 10 if MODEL == "tiny" else 1, "batch_size": 1})
+            log = os.path.join(os.environ["HEARTH_HOME"], "runs", job.id, "metrics.jsonl")
+
+            def taken():
+                if not os.path.exists(log):
+                    return 0
+                with open(log) as file:
+                    return file.read().count('"step"')
+
+            wait_until(lambda: taken() > 3 or self.is_over(client, job), "steps are taken", seconds=1200)
+            trainer = children(server.process.pid)[0]
+            # While it stands still, nothing else can make it tell.
+            os.kill(trainer, signal.SIGSTOP)
+            try:
+                wait_until(lambda: [event for event in client.fine_tuning.jobs.list_events(job.id).data
+                                    if event.message.startswith("step ")], "steps are told")
+                self.assertEqual(client.fine_tuning.jobs.retrieve(job.id).status, "running")
+            finally:
+                os.kill(trainer, signal.SIGCONT)
+            client.fine_tuning.jobs.cancel(job.id)
+        finally:
+            client.close()
+            server.end()
 
     def test_a_job_outlives_its_server(self):
         # Steps of few tokens, many of them: long enough to be interrupted, short where there is nothing to do.

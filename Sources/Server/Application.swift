@@ -96,13 +96,11 @@ public struct HearthServer: Sendable {
   }
 
   /// nil when nothing is encrypted.
-  private var certificates: Certificates? {
-    get throws(ServerError) {
-      switch settings.encryption {
-      case .none: nil
-      case .selfSigned: try Certificates.selfSigned(settings)
-      case .files(let certificate, let key): try Certificates(certificate: certificate, key: key)
-      }
+  private func certificates(_ logger: Logger) throws(ServerError) -> Certificates? {
+    switch settings.encryption {
+    case .none: nil
+    case .selfSigned: try Certificates.selfSigned(settings, logger)
+    case .files(let certificate, let key): try Certificates(certificate: certificate, key: key, logger)
     }
   }
 
@@ -127,7 +125,7 @@ public struct HearthServer: Sendable {
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
         maxHeaderFieldCount: limits.headerCount))
     let needsKey = try !state.access.isOpen()
-    let certificates = try certificates
+    let certificates = try certificates(state.logger)
     if let certificates { state.logger.info("encrypting", metadata: ["certificate": "\(certificates.description)"]) }
     let plain = HTTPServerBuilder.http1(configuration: http)
     return Application(

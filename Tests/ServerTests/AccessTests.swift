@@ -120,6 +120,44 @@ import Testing
     }
   }
 
+  @Test func aPathSaysWhichMethodsItHas() async throws {
+    try await TestServer.run { server in
+      for (method, path, allowed) in [
+        ("PUT", "/v1/models", "GET, HEAD"), ("GET", "/v1/messages", "POST"), ("HEAD", "/v1/messages", "POST"),
+        ("DELETE", "/v1/chat/completions", "GET, HEAD, POST"), ("OPTIONS", "/health", "GET, HEAD"),
+        ("PATCH", "/v1/files/file-x", "GET, HEAD, DELETE"),
+      ] {
+        let reply = try await server.client.send(method, path)
+        #expect(reply.status == 405 && reply.headers["allow"] == allowed, "\(method) \(path): \(reply)")
+      }
+      for path in ["/health", "/ready", "/v1/models"] {
+        let (head, whole) = (try await server.client.send("HEAD", path), try await server.client.get(path))
+        #expect(head.status == 200 && head.body.isEmpty, "\(path)")
+        #expect(head.headers["content-length"] == whole.headers["content-length"], "\(path)")
+      }
+      // Without a key nobody hears which paths there are.
+      _ = try server.storage.createKey(name: "a", scopes: ["embed"])
+      #expect(try await server.client.send("PUT", "/v1/models").status == 401)
+      #expect(try await server.client.send("HEAD", "/v1/models").status == 401)
+      #expect(try await server.client.send("HEAD", "/health").status == 200)
+    }
+  }
+
+  @Test func unknownParametersOfAnAddressAreRefused() async throws {
+    try await TestServer.run { server in
+      for path in ["/v1/models?limt=1", "/v1/files?lmit=1", "/v1/fine_tuning/jobs?metadata[a]=b", "/api/tags?x="] {
+        let reply = try await server.client.get(path)
+        #expect(reply.status == 400 && reply.text.contains("unknown parameter"), "\(path): \(reply.text)")
+      }
+      for path in ["/v1/models", "/v1/files?limit=1&order=asc&purpose=fine-tune", "/health?time=1", "/ready?x"] {
+        #expect(try await server.client.get(path).status == 200, "\(path)")
+      }
+      // Anthropic's client says so with what it calls beta.
+      #expect(
+        try await server.client.post("/v1/messages/count_tokens?beta=true", [:]).text.contains("model is missing"))
+    }
+  }
+
   @Test func nobodySeesTheFilesOfOthers() async throws {
     try await TestServer.run { server in
       let (mine, theirs) = (
@@ -144,6 +182,20 @@ import Testing
       }
       #expect(try await send("GET", "/v1/files", theirs).json["data"]?.elements?.isEmpty == true)
       #expect(try await send("GET", path + "/content", mine).text == line)
+      // Lists come in parts for those who want that.
+      let other = try await send("POST", "/v1/files", mine, form)
+      let ids = [made, other].compactMap { $0.json["id"]?.text }
+      func list(_ query: String) async throws -> (ids: [String], hasMore: JSON?) {
+        let reply = try await send("GET", "/v1/files?" + query, mine).json
+        return (reply["data"]?.elements?.compactMap { $0["id"]?.text } ?? [], reply["has_more"])
+      }
+      let all = try await list("")
+      #expect(Set(all.ids) == Set(ids) && all.hasMore == false)
+      #expect(try await list("limit=1") == (Array(all.ids.prefix(1)), true))
+      #expect(try await list("limit=1&after=\(all.ids[0])") == (Array(all.ids.suffix(1)), false))
+      #expect(try await list("order=asc").ids == all.ids.reversed())
+      #expect(try await list("purpose=batch").ids.isEmpty)
+      #expect(try await send("GET", "/v1/files?after=file-x", mine).status == 400)
       let bad = try await send("POST", "/v1/files", mine, form.replacing(line, with: #"{"prompt": 1}"#))
       #expect(bad.status == 400)
       let message = bad.json["error"]?["message"]?.text ?? ""
@@ -172,6 +224,15 @@ import Testing
       let twice = "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
       let reply = try HTTPClient.reply(try await server.client.exchange(Array(twice.utf8)))
       #expect(reply.status == 400 && reply.json["error"]?["code"] == "invalid_host")
+      let flight = try await server.client.send(
+        "OPTIONS", "/v1/chat/completions",
+        headers: [
+          "Origin": "https://app.example",
+          "Access-Control-Request-Headers": "Authorization,X-Stainless-OS,anthropic-beta,cookie,x-stainless-\u{FF}",
+        ])
+      #expect(
+        flight.headers["access-control-allow-headers"]
+          == "authorization, content-type, x-api-key, anthropic-version, x-stainless-os, anthropic-beta")
       #expect(try await status(["Origin": "http://evil.example"]) == 403)
       #expect(try await status(["Origin": "null"]) == 403)
       #expect(try await status(["Origin": "https://app.example"]) == 200)

@@ -29,6 +29,32 @@ import Testing
     }
   }
 
+  @Test func tokensOfACharacterBeginWhereItDoes() async throws {
+    try await TestServer.run { server in
+      func ask(_ prompt: String, _ most: Int, streams: Bool = false) async throws -> HTTPClient.Reply {
+        try await server.client.post(
+          "/v1/completions",
+          [
+            "model": .string(server.model), "prompt": .string(prompt), "max_tokens": .integer(most), "echo": true,
+            "logprobs": 0, "temperature": 1, "seed": 3, "stream": .bool(streams),
+          ])
+      }
+      func offsets(_ choice: JSON?) -> [Int] {
+        choice?["logprobs"]?["text_offset"]?.elements?.compactMap { $0.number.map { Int($0) } } ?? []
+      }
+      // Of bytes: no token of this vocabulary holds a whole one of these.
+      let text = "日本🦊a"
+      let echoed = try #require(try await ask(text, 0).json["choices"]?[0])
+      #expect(echoed["text"]?.text == text)
+      #expect(offsets(echoed) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 3])
+      // A stream says of each token what the whole answer says.
+      let whole = try #require(try await ask("日本", 40).json["choices"]?[0])
+      let pieces = try await ask("日本", 40, streams: true).events.compactMap { $0["choices"]?[0] }
+      #expect(pieces.flatMap(offsets) == offsets(whole))
+      #expect(offsets(whole).last ?? .max <= whole["text"]?.text?.unicodeScalars.count ?? 0)
+    }
+  }
+
   @Test func answersSeveralPromptsEachAsIfAlone() async throws {
     try await TestServer.run { server in
       func ask(_ prompt: JSON) async throws -> [String] {

@@ -356,6 +356,13 @@ import Testing
         #expect(throws: ServerError.self, "\(text) \(mode)") { _ = try StorageKey(file: path) }
       }
       #expect(throws: ServerError.self) { _ = try StorageKey(file: path + ".none") }
+      // Secrets are mostly mounted as links; what counts is who may read the file behind.
+      let link = home.appending(path: "link").path
+      try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: path)
+      try write(StorageEncryptionTests.hexadecimal, 0o600)
+      #expect(try StorageKey(file: link).id == key.id)
+      try write(StorageEncryptionTests.hexadecimal, 0o644)
+      #expect(throws: ServerError.self) { _ = try StorageKey(file: link) }
     }
   }
 }

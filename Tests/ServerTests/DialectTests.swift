@@ -162,6 +162,38 @@ import Testing
     }
   }
 
+  @Test func anAnswerThatIsHeldToAFormatIsNotCutOff() async throws {
+    try await TestServer.run { server in
+      let (model, hello): (JSON, JSON) = (.string(server.model), TestServer.question("Hello"))
+      let object: JSON = ["type": "object"]
+      let requests: [(path: String, body: JSON, name: String)] = [
+        (
+          "/v1/chat/completions",
+          ["model": model, "messages": hello, "stop": "}", "response_format": ["type": "json_object"]], "stop"
+        ),
+        (
+          "/v1/messages",
+          [
+            "model": model, "messages": hello, "max_tokens": 9, "stop_sequences": ["}"],
+            "output_config": ["format": ["type": "json_schema", "schema": object]],
+          ], "stop_sequences"
+        ),
+        (
+          "/api/chat", ["model": model, "messages": hello, "format": object, "options": ["stop": ["}"]]], "options.stop"
+        ),
+      ]
+      for (path, body, name) in requests {
+        let reply = try await server.client.post(path, body)
+        #expect(reply.status == 400 && reply.text.contains("\(name) does not go with"), "\(path): \(reply.text)")
+      }
+      // Text that is not held to anything may still be cut.
+      let free: JSON = [
+        "model": model, "messages": hello, "stop": "}", "max_tokens": 4, "response_format": ["type": "text"],
+      ]
+      #expect(try await server.client.post("/v1/chat/completions", free).status == 200)
+    }
+  }
+
   @Test func toolsAreCalledWithArgumentsThatFit() async throws {
     try await TestServer.run(contextLength: 512) { server in
       let tools: JSON = [

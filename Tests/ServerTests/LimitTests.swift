@@ -42,6 +42,26 @@ import Testing
     }
   }
 
+  @Test func whoAsksBeforeSendingABodyIsTold() async throws {
+    try await TestServer.run {
+      $0.limits.bodyBytes = 1000
+    } _: { server in
+      let body = #"{"model": "none", "prompt": "a"}"#
+      func head(_ length: Int) -> String {
+        "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+          + "Connection: close\r\nContent-Length: \(length)\r\n\r\n"
+      }
+      // Of a client that goes on at once, too, what comes first is the permission.
+      let reply = try await raw(server, head(body.utf8.count) + body)
+      #expect(reply.hasPrefix("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404"), "\(reply.prefix(60))")
+      // A client that waits hears it before it has sent anything of the body.
+      let first = try await server.client.exchange(Array(head(body.utf8.count).utf8), goingAfter: 25)
+      #expect(String(decoding: first, as: UTF8.self) == "HTTP/1.1 100 Continue\r\n\r\n")
+      // What is too long is not asked for.
+      #expect(try await raw(server, head(2000)).hasPrefix("HTTP/1.1 413"))
+    }
+  }
+
   @Test func dribblersAreCutOff() async throws {
     try await TestServer.run {
       ($0.limits.arrivalSeconds, $0.limits.idleSeconds) = (1, 1)

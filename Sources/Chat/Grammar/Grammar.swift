@@ -39,6 +39,45 @@ public struct Grammar: Sendable {
   mutating func set(_ place: Int, _ instruction: Instruction) { instructions[place] = instruction }
 
   mutating func begin(at place: Int) { start = place }
+
+  /// The grammar without the ways that never come to an end: rules that contain themselves whatever is chosen, and sets without a
+  /// byte. A text that went into one could go on for ever, or not at all.
+  ///
+  /// As useless symbols are taken out of a context-free grammar: from the ends back, what leads to something that can end can end.
+  ///
+  /// - Throws: `GrammarError` when no text can end.
+  func withoutDeadEnds() throws(GrammarError) -> Grammar {
+    var users = [[Int]](repeating: [], count: instructions.count)
+    var canEnd = [Bool](repeating: false, count: instructions.count)
+    var open: [Int] = []
+    for (place, instruction) in instructions.enumerated() {
+      switch instruction {
+      case .byte(let set, let next): if !set.isEmpty { users[next].append(place) }
+      case .split(let places): for next in places { users[next].append(place) }
+      case .call(let target, let next):
+        users[target].append(place)
+        users[next].append(place)
+      case .leave:
+        canEnd[place] = true
+        open.append(place)
+      }
+    }
+    while let place = open.popLast() {
+      for user in users[place] where !canEnd[user] {
+        if case .call(let target, let next) = instructions[user], !canEnd[target] || !canEnd[next] { continue }
+        canEnd[user] = true
+        open.append(user)
+      }
+    }
+    guard canEnd[start] else {
+      throw GrammarError("", "no value is valid: what the schema requires contains itself, or has no values")
+    }
+    var grammar = self
+    for (place, instruction) in instructions.enumerated() {
+      if case .split(let places) = instruction { grammar.instructions[place] = .split(places.filter { canEnd[$0] }) }
+    }
+    return grammar
+  }
 }
 
 /// Why no grammar can be made.
@@ -65,6 +104,8 @@ struct ByteSet: Sendable, Hashable {
   init(_ characters: String) { for byte in characters.utf8 { insert(byte) } }
 
   static let all = ByteSet(0...255)
+
+  var isEmpty: Bool { words == SIMD4() }
 
   mutating func insert(_ byte: UInt8) { words[Int(byte >> 6)] |= 1 << UInt64(byte & 63) }
   mutating func remove(_ byte: UInt8) { words[Int(byte >> 6)] &= ~(1 << UInt64(byte & 63)) }

@@ -20,7 +20,7 @@ extension Grammar {
     var compiler = SchemaCompiler(root: schema)
     let end = try compiler.builder.add(.leave)
     let start = try compiler.value(schema, "", end)
-    return compiler.builder.built(from: start)
+    return try compiler.builder.built(from: start).withoutDeadEnds()
   }
 }
 

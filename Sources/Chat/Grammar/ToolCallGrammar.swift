@@ -106,7 +106,7 @@ extension Grammar {
     let call = try builder.literal(ToolCallText.open, body)
     if severalCalls { builder.set(after, .split([end, try builder.optional("\n", call)])) }
     let start = mustCall ? call : try builder.words(until: body, end)
-    return builder.built(from: start)
+    return try builder.built(from: start).withoutDeadEnds()
   }
 }
 

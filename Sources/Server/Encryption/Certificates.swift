@@ -2,6 +2,7 @@ internal import Chat
 internal import Crypto
 internal import Engine
 internal import Foundation
+internal import Logging
 internal import NIOCore
 internal import NIOSSL
 internal import Synchronization
@@ -13,22 +14,26 @@ final class Certificates: Sendable {
     var key: NIOSSLPrivateKeySource
     var changed: Date
     var checked: ContinuousClock.Instant
+    /// When files changed that could not be used.
+    var refused: Date?
   }
 
   private let certificatePath: String
   private let keyPath: String
+  private let logger: Logger
   private let state: Mutex<State>
 
   /// - Throws: `ServerError` when a file is missing, no PEM, or does not fit the other.
-  init(certificate: String, key: String) throws(ServerError) {
+  init(certificate: String, key: String, _ logger: Logger) throws(ServerError) {
     certificatePath = certificate
     keyPath = key
+    self.logger = logger
     state = Mutex(try Certificates.read(certificate, key))
   }
 
   /// A self-signed certificate kept in the home folder; made when there is none, when it expires within a month, or when it
   /// is not for these hosts.
-  static func selfSigned(_ settings: ServerSettings) throws(ServerError) -> Certificates {
+  static func selfSigned(_ settings: ServerSettings, _ logger: Logger) throws(ServerError) -> Certificates {
     let folder = settings.store.home.appending(path: "tls").path
     let (certificate, key, note) = (folder + "/certificate.pem", folder + "/key.pem", folder + "/hosts.txt")
     var hosts = ["localhost", "127.0.0.1", "::1"] + settings.allowedHosts
@@ -57,7 +62,7 @@ final class Certificates: Sendable {
     } catch {
       throw ServerError("\(folder): a certificate cannot be made there: \(error)")
     }
-    return try Certificates(certificate: certificate, key: key)
+    return try Certificates(certificate: certificate, key: key, logger)
   }
 
   /// What to hand to TLS: today's certificate at each handshake.
@@ -77,8 +82,10 @@ final class Certificates: Sendable {
   }
 
   /// The certificate's path and its SHA-256, by which people recognise it.
-  var description: String {
-    let digest = state.withLock { $0.chain.first }.flatMap { source -> String? in
+  var description: String { describe(state.withLock { $0 }) }
+
+  private func describe(_ state: State) -> String {
+    let digest = state.chain.first.flatMap { source -> String? in
       guard case .certificate(let certificate) = source, let bytes = try? certificate.toDERBytes() else { return nil }
       return Data(SHA256.hash(data: bytes)).hexadecimal
     }
@@ -91,23 +98,30 @@ final class Certificates: Sendable {
     state.withLock { state in
       guard ContinuousClock.now - state.checked > .seconds(1) else { return state }
       state.checked = .now
-      if Certificates.changed(certificatePath, keyPath) != state.changed,
-        let found = try? Certificates.read(certificatePath, keyPath)
-      {
-        state = found
+      let changed = Certificates.changed(certificatePath, keyPath)
+      guard changed != state.changed else { return state }
+      do throws(ServerError) {
+        state = try Certificates.read(certificatePath, keyPath)
+        logger.info("encrypting with a new certificate", metadata: ["certificate": "\(describe(state))"])
+      } catch {
+        // Said once: who renews certificates hears of it before the former one expires.
+        if state.refused != changed {
+          logger.warning("the new certificate cannot be used, the former one stays", metadata: ["error": "\(error)"])
+        }
+        state.refused = changed
       }
       return state
     }
   }
 
   private static func changed(_ paths: String...) -> Date {
-    paths.compactMap { try? FileManager.default.attributesOfItem(atPath: $0)[.modificationDate] as? Date }.max()
+    paths.compactMap { FileManager.default.attributes(behind: $0)?[.modificationDate] as? Date }.max()
       ?? .distantPast
   }
 
   private static func read(_ certificate: String, _ key: String) throws(ServerError) -> State {
     let changed = changed(certificate, key)
-    let mode = (try? FileManager.default.attributesOfItem(atPath: key)[.posixPermissions] as? Int) ?? 0
+    let mode = FileManager.default.attributes(behind: key)?[.posixPermissions] as? Int ?? 0
     guard mode & 0o004 == 0 else {
       throw ServerError("\(key): everybody on this machine can read it: chmod 600 \(key)")
     }

@@ -131,7 +131,7 @@ final class SigningKeys: Sendable {
 
   private static func modified(_ settings: OpenIDSettings) -> Date? {
     guard case .file(let path) = settings.keys else { return nil }
-    return try? FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
+    return FileManager.default.attributes(behind: path)?[.modificationDate] as? Date
   }
 
   private static let mostBytes = 1 << 20

@@ -1,4 +1,6 @@
+internal import HTTPTypes
 internal import NIOCore
+internal import NIOHTTPTypes
 internal import Synchronization
 
 /// Notices at once when a client has gone, also while nothing is read from or written to it.
@@ -59,6 +61,14 @@ final class ClientPresence: Sendable {
 }
 
 extension ServerContext {
+  /// Says that the body may come, to a client that waits for that (RFC 9110, section 10.1.1). From the watch's place on, as an answer
+  /// of its own would count as the request's.
+  func sayContinue() {
+    channel.pipeline.context(handlerType: ConnectionWatch.self).whenSuccess {
+      $0.writeAndFlush(NIOAny(HTTPResponsePart.head(HTTPResponse(status: .continue))), promise: nil)
+    }
+  }
+
   /// Whether the client is still there; nil for requests that came by no connection.
   var presence: ClientPresence? {
     get async {

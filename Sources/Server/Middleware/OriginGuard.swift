@@ -1,3 +1,4 @@
+internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
 internal import NIOCore
@@ -39,7 +40,7 @@ struct OriginGuard: RouterMiddleware {
         status: .noContent,
         headers: [
           .accessControlAllowMethods: "GET, POST, DELETE",
-          .accessControlAllowHeaders: "authorization, content-type, x-api-key, anthropic-version",
+          .accessControlAllowHeaders: OriginGuard.headers(asked: request.headers[.accessControlRequestHeaders]),
           .accessControlMaxAge: "600",
         ])
     } else {
@@ -49,8 +50,21 @@ struct OriginGuard: RouterMiddleware {
       // Never "*" and never credentials: keys are sent by the page itself.
       response.headers[.accessControlAllowOrigin] = origin
       response.headers[.vary] = "Origin"
+      response.headers[.accessControlExposeHeaders] = "retry-after, x-request-id"
     }
     return response
+  }
+
+  /// What an allowed page may send: keys and types, and what the libraries of OpenAI and Anthropic tell of themselves with every
+  /// request, which is not read here.
+  private static func headers(asked: String?) -> String {
+    let own = ["authorization", "content-type", "x-api-key", "anthropic-version"]
+    let asked = (asked ?? "").lowercased().split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    let harmless = asked.filter { name in
+      ["x-stainless-", "anthropic-", "openai-"].contains { name.hasPrefix($0) } && !own.contains(name)
+        && name.utf8.allSatisfy { $0 == UInt8(ascii: "-") || (0x61...0x7A).contains($0) }
+    }
+    return (own + harmless.prefix(32)).joined(separator: ", ")
   }
 
   private func isKnown(_ host: String) -> Bool {

@@ -35,6 +35,7 @@ extension Request {
   /// The whole body, as long as it is not too long and comes in time.
   func bytes(upTo limit: Int, _ state: ServerState, _ context: ServerContext) async throws -> [UInt8] {
     if let text = headers[.contentLength], let length = Int(text), length > limit { throw Request.tooLarge(limit) }
+    if headers[.expect]?.lowercased() == "100-continue" { context.sayContinue() }
     // A connection that dribbles is closed: then the body ends with an error.
     let deadline = context.channel.eventLoop.scheduleTask(in: .seconds(Int64(state.settings.limits.arrivalSeconds))) {
       context.channel.close(mode: .all, promise: nil)

@@ -67,11 +67,10 @@ struct Fields {
 
   mutating func number(_ name: String, in range: ClosedRange<Double>) throws(APIError) -> Double? {
     guard let value = value(name) else { return nil }
-    guard case .number(let text) = value, let number = Double(text), number.isFinite else {
-      throw wrong(name, "a number", value)
-    }
+    guard case .number(let text) = value, let number = Double(text) else { throw wrong(name, "a number", value) }
     guard range.contains(number) else {
-      throw .invalid(path(name), "\(path(name)) is \(text): expected \(range.lowerBound) to \(range.upperBound)")
+      throw .invalid(
+        path(name), "\(path(name)) is \(text.prefix(40)): expected \(range.lowerBound) to \(range.upperBound)")
     }
     return number
   }

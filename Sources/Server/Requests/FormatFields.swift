@@ -78,6 +78,14 @@ enum FormatFields {
     return try self.schema(schema, "output_config.format.schema", limits)
   }
 
+  /// Refuses strings that would cut an answer which is held to a format: the rest would not be valid, and look as if it were.
+  static func refuse(stops: [String], beside name: String, _ path: String) throws(APIError) {
+    guard !stops.isEmpty else { return }
+    throw .invalid(
+      path, "\(path) does not go with \(name): an answer that is cut off there would not be valid",
+      code: "unsupported_parameter")
+  }
+
   /// The grammar of a schema.
   static func schema(_ schema: JSON, _ path: String, _ limits: ServerSettings.Limits) throws(APIError) -> Grammar {
     guard schema.bytes.count <= limits.schemaBytes else {

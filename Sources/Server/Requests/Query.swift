@@ -20,6 +20,13 @@ extension Request {
     }
     return try QueryFields(members)
   }
+
+  /// Refuses all parameters of the address but one that changes nothing.
+  func refuseQuery(except harmless: String) throws(APIError) {
+    var query = try query()
+    _ = try query.string(harmless)
+    try query.finish()
+  }
 }
 
 /// An address's parameters. All of them are texts.
@@ -48,6 +55,21 @@ struct QueryFields {
 
   mutating func word(_ name: String, of words: [String]) throws(APIError) -> String? {
     try fields.word(name, of: words)
+  }
+
+  /// Takes `after` and `limit`, and gives that part of a list; all of it where neither is there.
+  mutating func part<Element>(
+    of all: [Element], id: (Element) -> String
+  ) throws(APIError) -> (entries: [Element], hasMore: Bool) {
+    var rest = all[...]
+    if let after = try string("after") {
+      guard let place = all.firstIndex(where: { id($0) == after }) else {
+        throw .invalid("after", "after: there is nothing with the id \"\(after.prefix(64))\" in this list")
+      }
+      rest = all[(place + 1)...]
+    }
+    let limit = try integer("limit", in: 1...10_000) ?? rest.count
+    return (Array(rest.prefix(limit)), rest.count > limit)
   }
 
   func finish() throws(APIError) {

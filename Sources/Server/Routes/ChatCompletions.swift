@@ -48,6 +48,7 @@ struct ChatCompletionRequest: Sendable {
     if format != nil, callsTools {
       throw APIError.invalid("response_format", "response_format does not go with tools", code: "unsupported_parameter")
     }
+    if format != nil { try FormatFields.refuse(stops: sampling.options.stops, beside: "response_format", "stop") }
     keeping = try ConversationKeeping.take(&fields, messages: given.sent("messages"), owner: owner, state)
     try ChatCompletionRequest.refuseOthers(&fields)
     try fields.finish()

@@ -98,13 +98,14 @@ struct CompletionReply: AnswerReply {
   private let id = Identifier.make("cmpl")
   private let created = Clock.seconds
   private var answers: [Answer] = []
-  /// How long each text is so far, in code points.
-  private var offsets: [Int]
+  /// Where the next token of each text begins.
+  private var offsets: [TextOffsets]
 
   init(_ wanted: CompletionRequest, _ echoes: [[EchoedToken]]) {
     self.wanted = wanted
     self.echoes = echoes
-    offsets = [Int](repeating: 0, count: wanted.prompts.count * wanted.sampling.count)
+    let none = TextOffsets(wanted.model.text.tokenizer, skipSpecial: true)
+    offsets = Array(repeating: none, count: wanted.prompts.count * wanted.sampling.count)
   }
 
   private var tokenizer: Tokenizer { wanted.model.text.tokenizer }
@@ -117,11 +118,12 @@ struct CompletionReply: AnswerReply {
       let before = tokenizer.decode(echo.map(\.id))
       for answer in 0..<answersPerPrompt {
         let found = answers.isEmpty ? nil : answers[prompt][answer]
-        let tokens = echo + (found?.tokens ?? []).map { EchoedToken(id: $0.chosen.id, sampled: $0) }
+        let tokens = (found?.tokens ?? []).map { EchoedToken(id: $0.chosen.id, sampled: $0) }
+        var offsets = TextOffsets(tokenizer, from: before.unicodeScalars.count, skipSpecial: true)
         choices.append(
           choice(
-            prompt * answersPerPrompt + answer, before + (found?.answer.text ?? ""), tokens, offset: 0,
-            reason: found?.answer.finishReason.rawValue ?? "length"))
+            prompt * answersPerPrompt + answer, before + (found?.answer.text ?? ""), echo + tokens,
+            at: echoOffsets(echo) + offsets.next(tokens), reason: found?.answer.finishReason.rawValue ?? "length"))
       }
     }
     let finished = answers.flatMap { $0.map(\.answer) }
@@ -136,8 +138,9 @@ struct CompletionReply: AnswerReply {
       for answer in 0..<answersPerPrompt {
         let index = prompt * answersPerPrompt + answer
         let reason = wanted.isScoring ? "length" : nil
-        try await events.send(document([choice(index, text, echo, offset: 0, reason: reason)], usage: .null))
-        offsets[index] = text.unicodeScalars.count
+        try await events.send(
+          document([choice(index, text, echo, at: echoOffsets(echo), reason: reason)], usage: .null))
+        offsets[index] = TextOffsets(tokenizer, from: text.unicodeScalars.count, skipSpecial: true)
       }
     }
   }
@@ -146,9 +149,8 @@ struct CompletionReply: AnswerReply {
     let index = prompt * answersPerPrompt + piece.choice
     let tokens = piece.tokens.map { EchoedToken(id: $0.chosen.id, sampled: $0) }
     let reason = piece.answer?.finishReason.rawValue
-    try await events.send(
-      document([choice(index, piece.text, tokens, offset: offsets[index], reason: reason)], usage: .null))
-    offsets[index] += piece.text.unicodeScalars.count
+    let places = offsets[index].next(tokens)
+    try await events.send(document([choice(index, piece.text, tokens, at: places, reason: reason)], usage: .null))
     if let answer = piece.answer { answers.append(answer) }
   }
 
@@ -167,21 +169,23 @@ struct CompletionReply: AnswerReply {
     ])
   }
 
-  private func choice(_ index: Int, _ text: String, _ tokens: [EchoedToken], offset: Int, reason: String?) -> JSON {
+  /// An echo is all of its tokens, special ones too.
+  private func echoOffsets(_ echo: [EchoedToken]) -> [Int] {
+    var offsets = TextOffsets(tokenizer, skipSpecial: false)
+    return offsets.next(echo)
+  }
+
+  private func choice(_ index: Int, _ text: String, _ tokens: [EchoedToken], at offsets: [Int], reason: String?) -> JSON
+  {
     let lists = wanted.sampling.options.listedTokenCount != nil
     return [
-      "index": .integer(index), "text": .string(text), "logprobs": lists ? logProbabilities(tokens, offset) : nil,
+      "index": .integer(index), "text": .string(text), "logprobs": lists ? logProbabilities(tokens, offsets) : nil,
       "finish_reason": .optional(reason),
     ]
   }
 
   /// The older shape: columns side by side, and where in the text each token begins, in code points.
-  private func logProbabilities(_ tokens: [EchoedToken], _ start: Int) -> JSON {
-    var (offsets, offset): ([JSON], Int) = ([], start)
-    for token in tokens {
-      offsets.append(.integer(offset))
-      offset += tokenizer.decode([token.id]).unicodeScalars.count
-    }
+  private func logProbabilities(_ tokens: [EchoedToken], _ offsets: [Int]) -> JSON {
     func top(_ token: EchoedToken) -> JSON {
       guard let sampled = token.sampled else { return .null }
       var members: [JSONElement.Member] = []
@@ -197,7 +201,26 @@ struct CompletionReply: AnswerReply {
     return [
       "tokens": .array(tokens.map { .string(tokenizer.shown($0.id)) }),
       "token_logprobs": .array(tokens.map { $0.sampled.map { .real(Double($0.chosen.logProbability)) } ?? .null }),
-      "top_logprobs": .array(tokens.map(top)), "text_offset": .array(offsets),
+      "top_logprobs": .array(tokens.map(top)), "text_offset": .array(offsets.map { .integer($0) }),
     ]
+  }
+}
+
+/// Where tokens begin in the text that they make together, in code points. One that goes on with a character begins where the
+/// character does.
+private struct TextOffsets: Sendable {
+  private var decoder: StreamingDecoder
+  private var count: Int
+
+  init(_ tokenizer: Tokenizer, from start: Int = 0, skipSpecial: Bool) {
+    decoder = StreamingDecoder(tokenizer, skipSpecial: skipSpecial)
+    count = start
+  }
+
+  mutating func next(_ tokens: [EchoedToken]) -> [Int] {
+    tokens.map { token in
+      defer { count += decoder.append(token.id).unicodeScalars.count }
+      return count
+    }
   }
 }

@@ -28,7 +28,7 @@ extension RouteTable {
       try await state.storage.put(feedback)
       return .json(feedback.entry)
     }
-    on(.get, "/v1/feedback", .scope(.chat)) { request, context in
+    on(.get, "/v1/feedback", .scope(.chat), takesQuery: true) { request, context in
       var fields = try request.query()
       let after = try fields.string("after")
       let limit = try fields.integer("limit", in: 1...100) ?? 20
@@ -46,12 +46,12 @@ extension RouteTable {
       guard try await state.storage.removeFeedback(id, of: context.owner) else { throw FeedbackRecord.none(id) }
       return .json(["object": "feedback.deleted", "id": .string(id), "deleted": true])
     }
-    on(.get, "/v1/exports/conversations", .scope(.chat)) { request, context in
+    on(.get, "/v1/exports/conversations", .scope(.chat), takesQuery: true) { request, context in
       try request.query().finish()
       let owner = context.owner
       return .lines { write in try await state.storage.exportConversations(of: owner, write) }
     }
-    on(.get, "/v1/exports/feedback", .scope(.chat)) { request, context in
+    on(.get, "/v1/exports/feedback", .scope(.chat), takesQuery: true) { request, context in
       var query = try request.query()
       let shape = try query.word("shape", of: FeedbackShape.allCases.map(\.rawValue)).flatMap(FeedbackShape.init)
       try query.finish()

@@ -26,9 +26,14 @@ extension RouteTable {
       }
       return .json(try UploadedFiles(state).add(file, owner: context.owner).entry)
     }
-    on(.get, "/v1/files", .scope(.train)) { _, context in
-      let files = try state.storage.files(of: context.owner)
-      return .json(["object": "list", "data": .array(files.map(\.entry)), "has_more": false])
+    on(.get, "/v1/files", .scope(.train), takesQuery: true) { request, context in
+      var query = try request.query()
+      let purpose = try query.string("purpose")
+      let isAscending = try query.word("order", of: ["asc", "desc"]) == "asc"
+      let files = try state.storage.files(of: context.owner).filter { $0.purpose == purpose ?? $0.purpose }
+      let (part, hasMore) = try query.part(of: isAscending ? files.reversed() : files, id: \.id)
+      try query.finish()
+      return .json(["object": "list", "data": .array(part.map(\.entry)), "has_more": .bool(hasMore)])
     }
     on(.get, "/v1/files/{file}", .scope(.train)) { _, context in
       .json(try UploadedFiles(state).file(context.parameters.get("file") ?? "", context).entry)

@@ -15,31 +15,40 @@ extension RouteTable {
       try await jobs.add(job)
       return .json(job.entry)
     }
-    on(.get, "/v1/fine_tuning/jobs", .scope(.train)) { _, context in
-      .json([
-        "object": "list", "data": .array(try state.storage.jobs(of: context.owner).map(\.entry)), "has_more": false,
-      ])
+    on(.get, "/v1/fine_tuning/jobs", .scope(.train), takesQuery: true) { request, context in
+      var query = try request.query()
+      let (jobs, hasMore) = try query.part(of: try state.storage.jobs(of: context.owner), id: \.id)
+      try query.finish()
+      return .json(["object": "list", "data": .array(jobs.map(\.entry)), "has_more": .bool(hasMore)])
     }
     on(.get, "/v1/fine_tuning/jobs/{job}", .scope(.train)) { _, context in .json(try state.job(context).entry) }
     on(.post, "/v1/fine_tuning/jobs/{job}/cancel", .scope(.train)) { _, context in
       let job = try state.job(context)
       return .json((try await jobs.current?.cancel(job) ?? job).entry)
     }
-    on(.get, "/v1/fine_tuning/jobs/{job}/events", .scope(.train)) { _, context in
+    on(.get, "/v1/fine_tuning/jobs/{job}/events", .scope(.train), takesQuery: true) { request, context in
       let job = try state.job(context)
-      let events = try state.storage.events(of: job.id).map { event -> JSON in
+      func id(_ event: JobEvent) -> String { "ftevent-\(job.id.dropFirst(6))-\(event.number)" }
+      var query = try request.query()
+      let (events, hasMore) = try query.part(of: try state.storage.events(of: job.id), id: id)
+      try query.finish()
+      let entries = events.map { event -> JSON in
         let data = event.data.flatMap { try? JSON(parsing: Array($0.utf8)) }
         return [
-          "object": "fine_tuning.job.event", "id": .string("ftevent-\(job.id.dropFirst(6))-\(event.number)"),
+          "object": "fine_tuning.job.event", "id": .string(id(event)),
           "created_at": .integer(event.time), "level": .string(event.level), "message": .string(event.message),
           "type": data == nil ? "message" : "metrics", "data": data ?? .object([]),
         ]
       }
-      return .json(["object": "list", "data": .array(events), "has_more": false])
+      return .json(["object": "list", "data": .array(entries), "has_more": .bool(hasMore)])
     }
-    on(.get, "/v1/fine_tuning/jobs/{job}/checkpoints", .scope(.train)) { _, context in
+    on(.get, "/v1/fine_tuning/jobs/{job}/checkpoints", .scope(.train), takesQuery: true) { request, context in
       let job = try state.job(context)
-      return .json(["object": "list", "data": .array(try FineTuningRequest.checkpoints(job, state)), "has_more": false])
+      var query = try request.query()
+      let all = try FineTuningRequest.checkpoints(job, state)
+      let (checkpoints, hasMore) = try query.part(of: all) { $0["id"]?.text ?? "" }
+      try query.finish()
+      return .json(["object": "list", "data": .array(checkpoints), "has_more": .bool(hasMore)])
     }
   }
 }

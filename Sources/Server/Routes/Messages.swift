@@ -7,13 +7,15 @@ internal import Tokenizers
 // Anthropic's /v1/messages and its counting of tokens.
 extension RouteTable {
   mutating func addMessages(_ state: ServerState) {
-    on(.post, "/v1/messages", .scope(.chat)) { request, context in
+    on(.post, "/v1/messages", .scope(.chat), takesQuery: true) { request, context in
+      try request.refuseQuery(except: "beta")
       let wanted = try MessagesRequest(try await request.fields(state, context), state)
       try state.admit(context)
       let call = AnswerCall(wanted.model, wanted.prompt, wanted.options, key: context.principal?.id ?? "")
       return try await .answers(to: [call], isStreaming: wanted.isStreaming, MessagesReply(wanted), state, context)
     }
-    on(.post, "/v1/messages/count_tokens", .scope(.chat)) { request, context in
+    on(.post, "/v1/messages/count_tokens", .scope(.chat), takesQuery: true) { request, context in
+      try request.refuseQuery(except: "beta")
       let wanted = try MessagesRequest(try await request.fields(state, context), state, isCounting: true)
       return .json(["input_tokens": .integer(wanted.prompt.count)])
     }
@@ -74,6 +76,9 @@ struct MessagesRequest: Sendable {
     if format != nil, tools.canCall {
       throw APIError.invalid(
         "output_config.format", "output_config.format does not go with tools", code: "unsupported_parameter")
+    }
+    if format != nil {
+      try FormatFields.refuse(stops: options.stops, beside: "output_config.format", "stop_sequences")
     }
     callsTools = tools.canCall
     try fields.finish()

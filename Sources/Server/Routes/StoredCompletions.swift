@@ -6,7 +6,7 @@ internal import Hummingbird
 // What was kept of /v1/chat/completions because the request said "store": true, as OpenAI's API reference has it.
 extension RouteTable {
   mutating func addStoredCompletions(_ state: ServerState) {
-    on(.get, "/v1/chat/completions", .scope(.chat)) { request, context in
+    on(.get, "/v1/chat/completions", .scope(.chat), takesQuery: true) { request, context in
       var fields = try request.query()
       fields.takesMetadata = true
       var query = ConversationQuery(owner: context.owner)
@@ -38,7 +38,7 @@ extension RouteTable {
       }
       return .json(["object": "chat.completion.deleted", "id": .string(id), "deleted": true])
     }
-    on(.get, "/v1/chat/completions/{completion}/messages", .scope(.chat)) { request, context in
+    on(.get, "/v1/chat/completions/{completion}/messages", .scope(.chat), takesQuery: true) { request, context in
       var fields = try request.query()
       var query = ConversationQuery()
       try query.takePage(&fields)

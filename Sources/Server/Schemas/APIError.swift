@@ -21,6 +21,8 @@ struct APIError: Error, Sendable {
   var code: String?
   /// When to try again.
   var retryAfterSeconds: Int?
+  /// The methods that the path has, where it has not the request's.
+  var allowedMethods: [String] = []
 
   init(
     _ kind: Kind, _ message: String, parameter: String? = nil, code: String? = nil, retryAfterSeconds: Int? = nil

@@ -40,6 +40,7 @@ enum Dialect: Sendable {
   func response(to error: APIError, requestID: String) -> Response {
     var headers: HTTPFields = [.contentType: "application/json"]
     if let seconds = error.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
+    if !error.allowedMethods.isEmpty { headers[.allow] = error.allowedMethods.joined(separator: ", ") }
     if error.kind == .unauthorized { headers[.wwwAuthenticate] = "Bearer realm=\"hearth\"" }
     return Response(
       status: error.status, headers: headers,

@@ -15,7 +15,7 @@ public struct StorageKey: Sendable {
   ///
   /// - Throws: `ServerError` when the file is missing, is no key, or others can read it.
   public init(file path: String) throws(ServerError) {
-    guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+    guard let attributes = FileManager.default.attributes(behind: path),
       let data = FileManager.default.contents(atPath: path)
     else { throw ServerError("\(path): cannot be read: expected a file with the encryption key") }
     let mode = attributes[.posixPermissions] as? Int ?? 0o777

@@ -1,5 +1,6 @@
 internal import Chat
 internal import Foundation
+internal import Glibc
 internal import Logging
 
 /// Runs fine-tuning jobs, one at a time, each as a process of its own: `hearth finetune`.
@@ -103,7 +104,10 @@ actor TrainingJobs {
     if FileManager.default.fileExists(atPath: folder + "/recipe.yaml") {
       arguments.append("--resume")
     } else {
-      arguments += ["--model", job.modelPath, "--data", files.path(job.trainingFile), "--seed", String(job.seed)]
+      // By its name if it has one: that is what its lineage tells.
+      let isNamed = try state.settings.store.manifest(of: job.model)?.path == job.modelPath
+      arguments += ["--model", isNamed ? job.model : job.modelPath]
+      arguments += ["--data", files.path(job.trainingFile), "--seed", String(job.seed)]
       if let file = job.validationFile { arguments += ["--validation", files.path(file)] }
       if let epochs = job.epochs { arguments += ["--epochs", String(epochs)] }
       if let size = job.batchSize { arguments += ["--batch-size", String(size)] }
@@ -125,26 +129,43 @@ actor TrainingJobs {
     process.terminationHandler = { _ in end.signal() }
     try process.run()
     let id = job.id
-    let (lines, complaints) = (output.fileHandleForReading, errors.fileHandleForReading)
+    let (saying, complaints) = (output.fileHandleForReading, errors.fileHandleForReading)
+    let (lines, said) = AsyncStream<[UInt8]>.makeStream()
+    let (ends, ended) = AsyncStream<(status: Int32, errors: String)>.makeStream()
     Thread {
-      // What it says is read to the end before its end is noticed.
       var rest: [UInt8] = []
-      while let piece = try? lines.read(upToCount: 1 << 16), !piece.isEmpty {
+      while let piece = TrainingJobs.read(saying) {
         rest += piece
         while let end = rest.firstIndex(of: 0x0A) {
-          let line = Array(rest[..<end])
+          said.yield(Array(rest[..<end]))
           rest.removeSubrange(...end)
-          Task { await self.hear(line, of: id) }
         }
       }
+      said.finish()
     }.start()
     Thread {
       let text = String(decoding: (try? complaints.readToEnd()) ?? Data(), as: UTF8.self)
       end.wait()
-      let status = process.terminationStatus
-      Task { await self.finish(id, status: status, errors: text) }
+      ended.yield((process.terminationStatus, text))
+      ended.finish()
     }.start()
+    Task {
+      // What it says is heard in order, and to the end before its end is noticed.
+      for await line in lines { hear(line, of: id) }
+      for await (status, errors) in ends { await finish(id, status: status, errors: errors) }
+    }
     return process
+  }
+
+  /// What there is to read, at least one byte; nil at the end. `FileHandle.read(upToCount:)` waits for all it was asked for: steps
+  /// would be told minutes after they were taken.
+  private static func read(_ handle: FileHandle) -> [UInt8]? {
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = Glibc.read(handle.fileDescriptor, &buffer, buffer.count)
+      if count > 0 { return Array(buffer.prefix(count)) }
+      guard count < 0, errno == EINTR else { return nil }
+    }
   }
 
   /// Takes a line of the run's events.
@@ -184,6 +205,11 @@ actor TrainingJobs {
         try state.storage.add(event: "cancelled", to: id)
       } else if status == 0 {
         try await load(job)
+        if cancelled.remove(id) != nil {
+          // While it was loaded, somebody cancelled it and was told that it is: so it is.
+          await state.room.unload(job.tunedName)
+          return startNext()
+        }
         job.status = .succeeded
         try state.storage.add(event: "succeeded; the model is \(job.tunedName)", to: id)
       } else {

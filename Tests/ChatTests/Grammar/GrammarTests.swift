@@ -160,6 +160,22 @@ import Tokenizers
     for text in invalid { #expect(!accepts(grammar, text), "\(text)") }
   }
 
+  @Test(arguments: [
+    ##"{"$ref": "#"}"##, ##"{"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}"##,
+    ##"{"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}"##,
+    ##"{"type": "array", "items": {"$ref": "#"}, "minItems": 1}"##,
+  ]) func aSchemaWithoutValuesIsRefused(_ text: String) throws {
+    #expect(throws: GrammarError.self) { _ = try schema(text) }
+  }
+
+  @Test func nothingIsBegunThatCannotEnd() throws {
+    let endless = ##"{"type": "array", "items": {"$ref": "#/$defs/a"}, "minItems": 1}"##
+    let grammar = try schema(##"{"anyOf": [{"type": "null"}, {"$ref": "#/$defs/a"}], "$defs": {"a": \##(endless)}}"##)
+    #expect(accepts(grammar, "null"))
+    var automaton = GrammarAutomaton(grammar)
+    #expect(automaton.step(GrammarAutomaton.start, UInt8(ascii: "[")) < 0)
+  }
+
   @Test func numbersAreThoseBetweenTheirBounds() throws {
     // Against arithmetic: every number of two digits before and one behind the point, under many bounds.
     for (low, high) in [(-21, 34), (-105, -3), (0, 0), (7, 8), (-1, 1), (95, 99)] as [(Int, Int)] {

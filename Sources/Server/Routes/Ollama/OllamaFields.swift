@@ -58,6 +58,9 @@ struct OllamaFields {
     case let schema?:
       options.constraint = model.constraint(try FormatFields.schema(schema, "format", state.settings.limits))
     }
+    if options.constraint != nil {
+      try FormatFields.refuse(stops: options.stops, beside: "format", "options.stop")
+    }
   }
 
   /// A call for an answer to a prompt.
