@@ -12,6 +12,13 @@ enum {
   HEARTH_BF16_ROWS = 512,    ///< most rows of a piece
 };
 
+/// What sums go on with after a panel, from registers: more numbers of the same rows, and a panel of as many lanes.
+typedef struct {
+  const uint16_t* a;
+  size_t lda, pairs;
+  const uint16_t* panel;
+} hearth_bf16_continuation;
+
 /// A piece's sums continue over one panel: sums [rows, lanes], row by row; `begins` where they begin at zero.
 typedef struct {
   const uint16_t* a;
@@ -20,6 +27,7 @@ typedef struct {
   size_t lanes;  ///< 16 or 32
   float* sums;
   bool begins;
+  hearth_bf16_continuation then;  ///< nothing where it has no pairs
 } hearth_bf16_tile;
 
 void hearth_bf16_multiply(const hearth_bf16_tile* tile);

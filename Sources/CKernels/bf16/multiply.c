@@ -134,18 +134,11 @@ static void multiply_flushing(const hearth_bf16_tile* t, void (*multiply)(const 
 #define BF16                                                                                      \
   __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"), min_vector_width(512)))
 
-/// `rows` rows, a constant, by `vectors` registers of sixteen lanes: 14 x 2 sums, two registers of the panel and one of the rows
-/// fill the registers there are.
-BF16 __attribute__((always_inline)) static inline void multiply_rows(
-    const int rows, const int vectors, const hearth_bf16_tile* t, size_t first) {
-  __m512 sums[14][2];
-  float* out = t->sums + first * t->lanes;
-  UNROLLED for (int r = 0; r < rows; r++)
-    UNROLLED for (int v = 0; v < vectors; v++)
-      sums[r][v] = t->begins ? _mm512_setzero_ps() : _mm512_loadu_ps(out + (r * vectors + v) * 16);
-  const uint16_t *a = t->a + first * t->lda, *panel = t->panel;
-  const size_t lda = t->lda;
-  for (size_t pair = 0; pair < t->pairs; pair++, a += 2, panel += 32 * vectors) {
+/// Goes on with sums over `pairs` pairs.
+BF16 __attribute__((always_inline)) static inline void add_pairs(
+    const int rows, const int vectors, __m512 sums[14][2], const uint16_t* a, const size_t lda, const uint16_t* panel,
+    const size_t pairs) {
+  for (size_t pair = 0; pair < pairs; pair++, a += 2, panel += 32 * vectors) {
     __m512bh columns[2];
     UNROLLED for (int v = 0; v < vectors; v++)
       columns[v] = (__m512bh)_mm512_loadu_si512(panel + 32 * v);
@@ -157,6 +150,19 @@ BF16 __attribute__((always_inline)) static inline void multiply_rows(
         sums[r][v] = _mm512_dpbf16_ps(sums[r][v], columns[v], factors);
     }
   }
+}
+
+/// `rows` rows, a constant, by `vectors` registers of sixteen lanes: 14 x 2 sums, two registers of the panel and one of the rows
+/// fill the registers there are.
+BF16 __attribute__((always_inline)) static inline void multiply_rows(
+    const int rows, const int vectors, const hearth_bf16_tile* t, size_t first) {
+  __m512 sums[14][2];
+  float* out = t->sums + first * t->lanes;
+  UNROLLED for (int r = 0; r < rows; r++)
+    UNROLLED for (int v = 0; v < vectors; v++)
+      sums[r][v] = t->begins ? _mm512_setzero_ps() : _mm512_loadu_ps(out + (r * vectors + v) * 16);
+  add_pairs(rows, vectors, sums, t->a + first * t->lda, t->lda, t->panel, t->pairs);
+  add_pairs(rows, vectors, sums, t->then.a + first * t->then.lda, t->then.lda, t->then.panel, t->then.pairs);
   UNROLLED for (int r = 0; r < rows; r++)
     UNROLLED for (int v = 0; v < vectors; v++)
       _mm512_storeu_ps(out + (r * vectors + v) * 16, sums[r][v]);
@@ -179,10 +185,10 @@ BF16 static void multiply_avx512bf16(const hearth_bf16_tile* t) {
 }
 #endif
 
-void hearth_bf16_multiply(const hearth_bf16_tile* t) {
+/// One panel, without what comes then.
+static void multiply_panel(const hearth_bf16_tile* t) {
 #if defined(__x86_64__)
   switch (hearth_isa_current()) {
-    case HEARTH_ISA_AVX512BF16: multiply_avx512bf16(t); return;
     case HEARTH_ISA_AVX512: multiply_flushing(t, multiply_avx512); return;
     case HEARTH_ISA_AVXVNNI:
     case HEARTH_ISA_AVX2: multiply_flushing(t, multiply_avx2); return;
@@ -192,4 +198,19 @@ void hearth_bf16_multiply(const hearth_bf16_tile* t) {
   if (hearth_isa_current() >= HEARTH_ISA_NEON && multiply_flushing(t)) return;
 #endif
   multiply_scalar(t);
+}
+
+void hearth_bf16_multiply(const hearth_bf16_tile* t) {
+#if defined(__x86_64__)
+  if (hearth_isa_current() == HEARTH_ISA_AVX512BF16) {
+    multiply_avx512bf16(t);
+    return;
+  }
+#endif
+  multiply_panel(t);
+  if (t->then.pairs == 0) return;
+  hearth_bf16_tile then = *t;
+  then.a = t->then.a, then.lda = t->then.lda, then.pairs = t->then.pairs, then.panel = t->then.panel;
+  then.begins = false;
+  multiply_panel(&then);
 }

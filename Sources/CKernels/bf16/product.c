@@ -10,12 +10,14 @@
 
 enum {
   PREFETCHED_ROWS = 56,
+  NARROW_DEPTH = 128,  ///< most of a term that sums go on with from registers, as an adapter's rank is
   INT8_ROWS = 128,  ///< most rows of a piece with terms in 8 bits, whose panels need no cutting
 };
 
-/// What a thread works with: a panel and the sums of a piece, twice for SwiGLU.
+/// What a thread works with: a panel, a narrow one, and the sums of a piece, twice for SwiGLU.
 typedef struct {
   _Alignas(64) uint16_t panel[HEARTH_BF16_DEPTH * HEARTH_BF16_LANES];
+  uint16_t narrow[NARROW_DEPTH * HEARTH_BF16_LANES];
   float sums[2][HEARTH_BF16_ROWS * HEARTH_BF16_LANES];
 } workspace;
 
@@ -73,41 +75,54 @@ static void add_int8(const hearth_bf16_matrix* matrix, const hearth_bf16_term* t
   }
 }
 
+/// Cuts `depth` numbers of a term from `start` on.
+static void cut(const hearth_bf16_term* term, size_t start, size_t depth, size_t lane, size_t lanes, size_t width,
+                uint16_t* panel) {
+  hearth_bf16_fill(&(hearth_bf16_cut){.operand = &term->b,
+                                      .lane = lane,
+                                      .lanes = lanes,
+                                      .start = start,
+                                      .depth = depth,
+                                      .width = width,
+                                      .out = panel});
+}
+
 /// The sums of one panel over all terms.
 static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* terms, size_t count,
                       size_t first_row, size_t rows, size_t lane, size_t width, workspace* own, float* sums) {
-  const size_t left = matrix->lanes - lane;
-  uint16_t* panel = own->panel;
+  const size_t left = matrix->lanes - lane, lanes = left < width ? left : width;
   bool begins = true;
   for (size_t i = 0; i < count; i++) {
-    if (terms[i].int8 != NULL) {
-      add_int8(matrix, &terms[i], first_row, rows, lane, width, begins, sums);
+    const hearth_bf16_term* term = &terms[i];
+    if (term->int8 != NULL) {
+      add_int8(matrix, term, first_row, rows, lane, width, begins, sums);
       begins = false;
       continue;
     }
-    for (size_t start = 0; start < terms[i].depth; start += HEARTH_BF16_DEPTH) {
-      const size_t rest = terms[i].depth - start;
+    const hearth_bf16_term* next = i + 1 < count && terms[i + 1].int8 == NULL ? &terms[i + 1] : NULL;
+    for (size_t start = 0; start < term->depth; start += HEARTH_BF16_DEPTH) {
+      const size_t rest = term->depth - start;
       const size_t depth = rest < HEARTH_BF16_DEPTH ? rest : HEARTH_BF16_DEPTH;
-      hearth_bf16_fill(&(hearth_bf16_cut){.operand = &terms[i].b,
-                                          .lane = lane,
-                                          .lanes = left < width ? left : width,
-                                          .start = start,
-                                          .depth = depth,
-                                          .width = width,
-                                          .out = panel});
+      cut(term, start, depth, lane, lanes, width, own->panel);
+      const bool goes_on = depth == rest && next != NULL && next->depth <= NARROW_DEPTH;
+      if (goes_on) cut(next, 0, next->depth, lane, lanes, width, own->narrow);
       for (size_t row = 0; row < rows; row += PREFETCHED_ROWS) {
-        const size_t height = rows - row < PREFETCHED_ROWS ? rows - row : PREFETCHED_ROWS;
-        if (begins) prefetch_rows(matrix, first_row + row, height, lane);
-        hearth_bf16_multiply(&(hearth_bf16_tile){.a = terms[i].a + (first_row + row) * terms[i].lda + start,
-                                                 .lda = terms[i].lda,
-                                                 .rows = height,
-                                                 .pairs = (depth + 1) / 2,
-                                                 .panel = panel,
-                                                 .lanes = width,
-                                                 .sums = sums + row * width,
-                                                 .begins = begins});
+        const size_t height = rows - row < PREFETCHED_ROWS ? rows - row : PREFETCHED_ROWS, at = first_row + row;
+        if (begins) prefetch_rows(matrix, at, height, lane);
+        hearth_bf16_tile tile = {.a = term->a + at * term->lda + start,
+                                 .lda = term->lda,
+                                 .rows = height,
+                                 .pairs = (depth + 1) / 2,
+                                 .panel = own->panel,
+                                 .lanes = width,
+                                 .sums = sums + row * width,
+                                 .begins = begins};
+        if (goes_on)
+          tile.then = (hearth_bf16_continuation){next->a + at * next->lda, next->lda, (next->depth + 1) / 2, own->narrow};
+        hearth_bf16_multiply(&tile);
       }
       begins = false;
+      if (goes_on) i++;
     }
   }
   if (begins) memset(sums, 0, rows * width * sizeof *sums);
