@@ -23,6 +23,8 @@ extension ChatModel {
         for range in WeightsSample.ranges(of: bytes.count) { hash.update(bufferPointer: .init(rebasing: bytes[range])) }
       }
     }
+    // What was sampled draws most of the file into memory with it.
+    checkpoint.letGo()
     return hash.finalize().prefix(16).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 

@@ -79,6 +79,8 @@ public final class Trainer {
     if !settings.precision.usesHalves { model.holdFloat32ForTraining() }
     if settings.precision == .int8 { model.packTurned() }
     model.workspace.trim()
+    // What was measured of the base before leaves memory behind, which would stand beside all that is held now.
+    FreedMemory.giveBack()
   }
 
   /// Frees gradients; the trained values stay.
@@ -98,11 +100,11 @@ public final class Trainer {
   }
 
   /// Rows that are computed together, so that no more activations are held than speed needs: from some hundred on, products in
-  /// bf16 gain little from more. Full fine-tuning, whose parameters take most of the memory, makes do with fewer, and so does int8,
-  /// which holds the base twice. In f32, batches are computed as they are.
+  /// bf16 gain little from more, but the more sequences there are, the more of their beginnings are shared. Full fine-tuning, whose
+  /// parameters take most of the memory, makes do with fewer. In f32, batches are computed as they are.
   private var partLimit: Int {
     guard settings.precision.usesHalves else { return .max }
-    return adapter == nil || settings.precision == .int8 ? 512 : 1024
+    return adapter == nil ? 512 : 1024
   }
 
   /// Whether sequences that begin alike share the rows of that beginning. Where inputs are dropped each has its own.
