@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../bf16/tiles.h"
 #include "../include/isa.h"
 #include "int8_internal.h"
 
@@ -131,21 +132,7 @@ VNNI __attribute__((always_inline)) static inline void multiply_rows(
   }
 }
 
-VNNI static void multiply_vnni(const hearth_int8_tile* t) {
-  // Groups of nearly equal height, so that none is low.
-  size_t groups = (t->rows + 13) / 14;
-  for (size_t g = 0; g < groups; g++) {
-    size_t first = t->rows * g / groups, rows = t->rows * (g + 1) / groups - first;
-#define CASE(ROWS)                                          \
-  case ROWS * 2: multiply_rows(ROWS, 1, t, first); break; \
-  case ROWS * 2 + 1: multiply_rows(ROWS, 2, t, first); break;
-    switch (rows * 2 + (t->lanes == 32)) {
-      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
-      CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
-    }
-#undef CASE
-  }
-}
+VNNI static void multiply_vnni(const hearth_int8_tile* t) { HEARTH_IN_TILES(multiply_rows, t); }
 #endif
 
 void hearth_int8_multiply(const hearth_int8_tile* t) {

@@ -184,6 +184,50 @@ private func sameBits(_ x: [Float], _ y: [Float]) -> Bool {
     }
   }
 
+  /// Terms one after the other are one chain: as many as one takes from registers, and more; after a depth of several panels.
+  @Test func sumsGoOnFromTermToTerm() throws {
+    let pool = try #require(hearth_pool_create(2))
+    defer { hearth_pool_destroy(pool) }
+    for depths in [[40, 8], [40, 7], [64, 128], [64, 130], [4100, 16], [8, 8, 8], [200, 8, 200, 5]] {
+      let (rows, lanes, depth) = (61, 37, depths.reduce(0, +))
+      let whole = Example(rows, lanes, depth, .float, transposed: false)
+      let values = whole.withOperand { $1 }
+      let expected = whole.expected
+      // Odd depths are padded with a zero, so only the last one may be odd; each term has rows of its own.
+      var start = 0
+      let parts = depths.map { width -> (a: HalfMatrix, b: [Float], depth: Int) in
+        defer { start += width }
+        let range = start..<start + width
+        return (
+          HalfMatrix(rounding: (0..<rows).flatMap { row in range.map { whole.a[row, $0] } }, rows, width),
+          (0..<lanes).flatMap { lane in range.map { values[lane * depth + $0] } }, width
+        )
+      }
+      onEveryInstructionSet { isa in
+        var result = [Float](repeating: 7, count: rows * lanes)
+        result.withUnsafeMutableBufferPointer { result in
+          var matrix = hearth_bf16_matrix()
+          (matrix.lanes, matrix.scale, matrix.output) = (lanes, 1, HEARTH_OUTPUT_F32)
+          (matrix.c, matrix.ldc) = (UnsafeMutableRawPointer(result.baseAddress), lanes)
+          func add(_ left: ArraySlice<(a: HalfMatrix, b: [Float], depth: Int)>) {
+            guard let part = left.first else { return hearth_bf16_products(pool, rows, 1, &matrix) }
+            part.a.halves.withUnsafeBufferPointer { a in
+              part.b.withUnsafeBufferPointer { b in
+                let operand = hearth_operand(
+                  kind: HEARTH_OPERAND_F32, data: UnsafeRawPointer(b.baseAddress), ld: part.depth, transposed: false)
+                hearth_bf16_add_term(&matrix, a.baseAddress, part.a.stride, operand, part.depth)
+                add(left.dropFirst())
+              }
+            }
+          }
+          add(parts[...])
+        }
+        let same = sameBits(result, expected)
+        #expect(same, "\(depths), \(isa.rawValue)")
+      }
+    }
+  }
+
   /// What becomes of a sum, beside what the sums are.
   @Test func outputsAreWhatTheyAreCalled() {
     let (rows, lanes, depth) = (21, 37, 10)
