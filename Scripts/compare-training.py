@@ -51,7 +51,7 @@ RUNS = {
     "full-50": {"steps": 50, "rate": 1e-5, "schedule": "cosine", "warmup": 3, "norm": 1.0, "data": "short", "batch": 8},
 }
 # What Hearth computes in; f32 where nothing is said.
-PRECISIONS = {"lora-50": ["bf16", "int8"], "full-50": ["bf16"]}
+PRECISIONS = {"lora-50": ["bf16", "int8"], "full-50": ["bf16", "int8"]}
 
 KEPT = smollm2.ROOT / ".build/compare-training"
 

@@ -9,7 +9,7 @@
 enum {
   HEARTH_BF16_LANES = 32,
   HEARTH_BF16_DEPTH = 4096,  ///< most of a panel at once; even
-  HEARTH_BF16_ROWS = 512,    ///< most rows of a piece
+  HEARTH_BF16_ROWS = 1024,   ///< most rows of a piece
 };
 
 /// What sums go on with after a panel, from registers: more numbers of the same rows, and a panel of as many lanes.

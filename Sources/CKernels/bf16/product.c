@@ -12,6 +12,9 @@ enum {
   PREFETCHED_ROWS = 56,
   NARROW_DEPTH = 128,  ///< most of a term that sums go on with from registers, as an adapter's rank is
   INT8_ROWS = 128,  ///< most rows of a piece with terms in 8 bits, whose panels need no cutting
+  ROWS = 512,       ///< most rows of a piece whose panels are cut at little cost
+  FEWEST_ROWS = 128,
+  PIECES_PER_THREAD = 4,
 };
 
 /// What a thread works with: a panel, a narrow one, and the sums of a piece, twice for SwiGLU.
@@ -157,16 +160,28 @@ static void multiply_pieces(void* context, int index, int count) {
     for (size_t piece = first; piece < last; piece++) multiply_piece(j, piece, own);
 }
 
+/// Rows for which it is worth to make a panel of a term.
+static size_t rows_for(const hearth_bf16_term* term) {
+  if (term->int8 != NULL) return INT8_ROWS;
+  // Rounding with dither takes several times as long as unpacking blocks.
+  return term->b.kind == HEARTH_OPERAND_F32_DITHERED ? HEARTH_BF16_ROWS : ROWS;
+}
+
 void hearth_bf16_products(hearth_pool* pool, size_t rows, size_t count, const hearth_bf16_matrix* matrices) {
   job j = {.matrices = matrices, .count = count, .rows = rows};
   size_t most = HEARTH_BF16_ROWS;
   for (size_t i = 0; i < count; i++) {
     j.panels += panels_of(&matrices[i]);
-    for (size_t t = 0; t < matrices[i].term_count; t++)
-      if (matrices[i].terms[t].int8 != NULL) most = INT8_ROWS;
+    for (size_t t = 0; t < matrices[i].term_count; t++) {
+      const size_t worth = rows_for(&matrices[i].terms[t]);
+      most = worth < most ? worth : most;
+    }
   }
-  j.chunks = (rows + most - 1) / most;
   if (j.panels == 0 || rows == 0) return;
+  j.chunks = (rows + most - 1) / most;
+  // Enough pieces for all threads, as long as they are no crumbs.
+  const size_t enough = PIECES_PER_THREAD * (size_t)hearth_pool_threads(pool);
+  while (j.panels * j.chunks < enough && rows / (j.chunks + 1) >= FEWEST_ROWS) j.chunks++;
   hearth_pieces_begin(&j.pieces, j.panels * j.chunks);
   hearth_pool_share(pool, multiply_pieces, &j);
 }

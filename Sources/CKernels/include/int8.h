@@ -7,7 +7,7 @@
 #include "affine.h"
 #include "threads.h"
 
-// Products in 8 bits, for gradients that go back through a quantised matrix. Both sides are symmetric, value = scale * q with q in
+// Products in 8 bits, for gradients: those that go back through a matrix, and those of a matrix. Both sides are symmetric, value = scale * q with q in
 // -127...127, and have a scale for each block of 128 numbers along the depth, the last of which may be shorter:
 //
 //     sum = fma(scale of the matrix * scale of the row, dot, sum)
@@ -17,9 +17,17 @@
 /// A matrix [lanes, depth] in 8 bits. Lanes are the columns of the output.
 typedef struct hearth_int8 hearth_int8;
 
+/// A matrix that is still to be written, NULL when out of memory.
+///
+/// - Parameter memory: Where, `hearth_int8_bytes`; it stays the caller's. NULL: in memory of its own.
+hearth_int8* hearth_int8_create(size_t lanes, size_t depth, void* memory);
+void hearth_int8_free(hearth_int8* matrix);
 /// The transpose of a packed matrix: lanes are its columns, the depth is along its rows. NULL when out of memory.
 hearth_int8* hearth_int8_turn(hearth_pool* pool, const hearth_affine* matrix);
-void hearth_int8_free(hearth_int8* matrix);
+/// Writes the transpose of x [depth, lanes], in rows `ldx` apart, from floats or from bf16 numbers. Rounding is that of
+/// `hearth_int8_quantize`.
+void hearth_int8_turn_floats(hearth_pool* pool, hearth_int8* to, const float* x, size_t ldx);
+void hearth_int8_turn_halves(hearth_pool* pool, hearth_int8* to, const uint16_t* x, size_t ldx);
 size_t hearth_int8_lanes(const hearth_int8* matrix);
 size_t hearth_int8_depth(const hearth_int8* matrix);
 /// What a matrix of that size takes.
@@ -33,5 +41,8 @@ size_t hearth_int8_row_bytes(size_t depth);
 /// a block, rounded half to even. A block with an infinity or a NaN makes every sum it reaches NaN; one whose largest magnitude is
 /// below 4e-37 counts as zero.
 void hearth_int8_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns);
+/// Quantises the columns of x likewise: `out` gets a row of `hearth_int8_row_bytes(rows)` for each.
+void hearth_int8_quantize_columns(
+    hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns);
 
 #endif

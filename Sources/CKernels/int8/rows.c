@@ -1,7 +1,4 @@
-#include <math.h>
-
-#include "../bf16/halves.h"
-#include "int8_internal.h"
+#include "columns.h"
 
 // Rows of gradients in 8 bits.
 
@@ -70,4 +67,72 @@ HEARTH_KERNEL(quantize_task)
 void hearth_int8_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns) {
   quantizing t = {out, x, hearth_int8_row_bytes(columns), ldx, rows, columns};
   hearth_pool_run(pool_for(pool, rows * columns), quantize_task, &t);
+}
+
+/// Sixteen words of sixteen lanes, turned in registers: four rounds of interleaving rows eight apart.
+HEARTH_INLINE void turn_words(bit_lanes x[16]) {
+  bit_lanes y[16];
+  for (int round = 0; round < 4; round++) {
+    for (int i = 0; i < 8; i++) {
+      y[2 * i] = __builtin_shufflevector(x[i], x[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      y[2 * i + 1] =
+          __builtin_shufflevector(x[i], x[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    for (int i = 0; i < 16; i++) x[i] = y[i];
+  }
+}
+
+/// Sixteen columns of a tile become a block of `count` rows.
+HEARTH_INLINE void turn_to_rows(const quantizing* t, const column_tile* tile, const int vector, size_t row, size_t block,
+                                size_t depth, size_t count) {
+  const column_scales scales = scales_of(tile, vector, depth);
+  integer_lanes sum = 0;
+  // Up to 64 numbers at a time, as words of four.
+  const size_t padded = (depth + 7) / 8 * 8;
+  for (size_t start = 0; start < padded; start += 64) {
+    bit_lanes words[16];
+    for (size_t g = 0; g < 16; g++) {
+      words[g] = 0;
+      for (size_t j = 0; j < 4 && start + 4 * g + j < depth; j++) {
+        integer_lanes q = rounded_columns(tile, vector, start + 4 * g + j, &scales);
+        sum += q;
+        words[g] |= (__builtin_convertvector(q, bit_lanes) & 0xffu) << 8 * j;
+      }
+    }
+    turn_words(words);
+    const size_t bytes = padded - start < 64 ? padded - start : 64;
+    for (size_t i = 0; i < count; i++)
+      memcpy(t->out + (row + i) * t->row_bytes + block * HEARTH_INT8_BLOCK + start, &words[i], bytes);
+  }
+  sum *= -HEARTH_INT8_OFFSET;
+  for (size_t i = 0; i < count; i++) {
+    hearth_int8_factor factor = {scales.scale[i], sum[i]};
+    memcpy(t->out + (row + i) * t->row_bytes + hearth_int8_factor_offset(t->rows) + block * sizeof factor, &factor,
+           sizeof factor);
+  }
+}
+
+HEARTH_INLINE void quantize_columns_task_body(void* context, int index, int count) {
+  const quantizing* t = context;
+  const hearth_int8_source from = {.halves = t->x, .ld = t->ldx};
+  hearth_share share = share_of(t->columns, HEARTH_INT8_LANES, index, count);
+  column_tile tile;
+  for (size_t column = share.from; column < share.to; column += HEARTH_INT8_LANES)
+    for (size_t block = 0; block < hearth_int8_blocks(t->rows); block++) {
+      const size_t start = block * HEARTH_INT8_BLOCK, rest = t->rows - start, left = share.to - column;
+      const size_t depth = rest < HEARTH_INT8_BLOCK ? rest : HEARTH_INT8_BLOCK;
+      read_columns(&tile, &from, start, depth, column, left < HEARTH_INT8_LANES ? left : HEARTH_INT8_LANES);
+      for (int v = 0; v < HEARTH_INT8_VECTORS && (size_t)v * LANE_COUNT < left; v++) {
+        const size_t lanes_left = left - (size_t)v * LANE_COUNT;
+        turn_to_rows(t, &tile, v, column + (size_t)v * LANE_COUNT, block, depth,
+                     lanes_left < LANE_COUNT ? lanes_left : LANE_COUNT);
+      }
+    }
+}
+HEARTH_KERNEL(quantize_columns_task)
+
+void hearth_int8_quantize_columns(
+    hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns) {
+  quantizing t = {out, x, hearth_int8_row_bytes(rows), ldx, rows, columns};
+  hearth_pool_run(pool_for(pool, rows * columns), quantize_columns_task, &t);
 }

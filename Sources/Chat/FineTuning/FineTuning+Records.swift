@@ -46,6 +46,8 @@ extension FineTuning {
     guard let baseScore = progress.baseProbe,
       let checkpoint = try TunedModel(ifRunFolder: folder.path)?.checkpointPath
     else { return nil }
+    // The steps' activations would stand beside all that is read and measured now.
+    base.engine.trimWorkspace()
     let model: ChatModel
     if recipe.method == .lora {
       model = base.with(adapter: try PEFTAdapter.read(checkpoint, for: base.engine))

@@ -128,7 +128,7 @@ extension LearningRateSchedule {
 extension FineTuningRecipe {
   /// The recipe with what is really computed in.
   func namingPrecision(for model: ChatModel) -> FineTuningRecipe {
-    guard precision == .int8, method == .full || !model.engine.canGoBackInIntegers else { return self }
+    guard precision == .int8, method != .full, !model.engine.canGoBackInIntegers else { return self }
     var recipe = self
     recipe.precision = .bf16
     return recipe

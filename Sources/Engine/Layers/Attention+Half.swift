@@ -44,6 +44,7 @@ extension Pass {
       a = y.first(folding, pool)
     }
     let (y, outputU) = halfOutput(maps[3], a, addedTo: x)
+    let kept = keep(x)
     record(y, inputs: [x], parameters: [norm.weight], force: maps.contains { $0.isTrainable }) { [self] dx in
       let dy16 = HalfTensor(rounding: dx, pool, in: workspace)
       var bottlenecks = HalfProducts()
@@ -65,7 +66,7 @@ extension Pass {
       let gradients = [ofPlaces[0].first(folding, pool)] + ofPlaces.dropFirst().map { $0.folded(folding, pool) }
       turn(gradients[0], rope, inverse: true)
       turn(gradients[1], rope, inverse: true)
-      backwardThroughNorm((0..<3).map { (maps[$0], gradients[$0], us[$0]) }, norm, reciprocal, x, dx)
+      backwardThroughNorm((0..<3).map { (maps[$0], gradients[$0], us[$0]) }, norm, reciprocal, kept, dx)
     }
     return y
   }

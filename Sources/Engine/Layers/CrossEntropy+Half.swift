@@ -7,7 +7,7 @@ extension Pass {
     _ hidden: Tensor, _ head: Linear, _ targets: [Int32], _ scale: Float, _ weights: [Float]?
   ) -> [Float] {
     let (width, vocabulary) = (head.inputs, head.outputs)
-    let chunkRows = 128
+    let chunkRows = head.weight.isTrainable ? 256 : 128
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
     precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
@@ -37,7 +37,8 @@ extension Pass {
       if let gradient {
         let part = tensor(rows, width)
         var products = HalfProducts()
-        products.add(map.gradientTerms(dlogits, nil), lanes: width, .float(part))
+        // Never in integers: beside the largest of a row's probabilities the others would be rounded to nothing, all to one side.
+        products.add([map.gradientBaseTerm(dlogits)], lanes: width, .float(part))
         products.run(rows: rows, pool)
         unsafe (gradient.data + start * width).update(from: part.data, count: part.count)
         if let weights {

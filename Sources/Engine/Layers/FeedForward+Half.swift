@@ -34,6 +34,7 @@ extension Pass {
     products.run(rows: rows, pool)
 
     let (y, downU) = halfOutput(down, gated, addedTo: x)
+    let kept = keep(x)
     record(
       y, inputs: [x], parameters: [norm.weight], force: gate.isTrainable || up.isTrainable || down.isTrainable
     ) { [self] dy in
@@ -49,7 +50,7 @@ extension Pass {
       down.addGradients(gated, dy16, u: downU, du: downDU)
 
       backwardThroughNorm(
-        [(gate, g, gateU), (up, u, upU)], norm, reciprocal, x, dy)
+        [(gate, g, gateU), (up, u, upU)], norm, reciprocal, kept, dy)
     }
     return y
   }
@@ -67,6 +68,9 @@ extension Pass {
     return (y, reciprocal)
   }
 
+  /// What is kept of a layer's input where gradients will be asked for.
+  func keep(_ x: Tensor) -> KeptRows? { tape == nil ? nil : KeptRows(x, pool, in: workspace) }
+
   /// residual + map(x), and u of the map's adapter.
   func halfOutput(_ map: HalfLinear, _ x: HalfTensor, addedTo residual: Tensor) -> (Tensor, HalfTensor?) {
     var bottlenecks = HalfProducts()
@@ -83,12 +87,14 @@ extension Pass {
   ///
   /// - Parameters:
   ///   - maps: Each with the gradient of its output and with u.
+  ///   - kept: x, as `keep` gave it.
   ///   - dy: The gradient of the residual's sum; it becomes that of x, as nobody reads it afterwards.
   func backwardThroughNorm(
-    _ maps: [(map: HalfLinear, dy: HalfTensor, u: HalfTensor?)], _ norm: RMSNorm, _ reciprocal: Tensor, _ x: Tensor,
-    _ dy: Tensor
+    _ maps: [(map: HalfLinear, dy: HalfTensor, u: HalfTensor?)], _ norm: RMSNorm, _ reciprocal: Tensor,
+    _ kept: KeptRows?, _ dy: Tensor
   ) {
-    let rows = x.rows
+    guard let kept else { preconditionFailure("a gradient without a tape") }
+    let (x, slot, rows) = (kept.widened(pool, in: workspace), kept.slot, dy.rows)
     var bottlenecks = HalfProducts()
     let dus = maps.map { $0.map.gradientBottleneck($0.dy, to: &bottlenecks) }
     bottlenecks.run(rows: rows, pool)
@@ -98,14 +104,14 @@ extension Pass {
       for (entry, du) in zip(maps, dus) { entry.map.addGradients(normal, entry.dy, u: entry.u, du: du, to: &products) }
       HalfProducts.run(products, pool)
     }
-    guard x.requiresGradient || norm.weight.isTrainable else { return }
+    guard slot.isRequired || norm.weight.isTrainable else { return }
     let through = tensor(rows, x.columns)
     var products = HalfProducts()
     products.add(
       zip(maps, dus).flatMap { $0.map.gradientTerms($0.dy, $1) }, lanes: x.columns, .float(through))
     products.run(rows: rows, pool)
-    if x.requiresGradient { x.slot.addOrAdopt(dy, pool) }
-    let dx = x.requiresGradient ? x.gradientForAdding() : nil
+    if slot.isRequired { slot.addOrAdopt(dy, pool) }
+    let dx = slot.isRequired ? slot.forAdding() : nil
     let dw = unsafe norm.weight.isTrainable ? norm.weight.gradient : nil
     unsafe norm.weight.withFloat32(workspace, pool) {
       unsafe hearth_rms_norm_backward(

@@ -124,7 +124,7 @@ struct HalfProducts {
 struct HalfLinear {
   let linear: Linear
   let pair: LowRankPair?
-  /// Whether dy·W is in integers, where W is packed turned round.
+  /// Whether dy·W, where W is held turned round or is trained, and dW are in 8 bits.
   let usesIntegers: Bool
   let pool: WorkerPool
   let workspace: Workspace
@@ -142,19 +142,26 @@ struct HalfLinear {
 
   /// The terms of dx.
   func gradientTerms(_ dy: HalfTensor, _ du: HalfTensor?) -> [HalfProducts.Term] {
-    var terms = [gradientBaseTerm(dy)]
+    var terms = [usesIntegers ? integerBaseTerm(dy) ?? gradientBaseTerm(dy) : gradientBaseTerm(dy)]
     if let pair, let du {
       unsafe terms.append(HalfProducts.Term(a: du, b: pair.down.operand(overRows: true, pool), owner: pair.down))
     }
     return terms
   }
 
-  private func gradientBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term {
+  /// dy·W in bf16.
+  func gradientBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term {
+    unsafe HalfProducts.Term(a: dy, b: linear.weight.operand(overRows: true, pool), owner: linear.weight)
+  }
+
+  /// dy·W in integers, where W is held turned round or is trained: then it is turned as it is now.
+  private func integerBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term? {
     let weight = linear.weight
-    if usesIntegers, let turned = unsafe weight.turned {
+    if let turned = unsafe weight.turned {
       return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: turned, owner: weight)
     }
-    return unsafe HalfProducts.Term(a: dy, b: weight.operand(overRows: true, pool), owner: weight)
+    guard let columns = IntegerColumns(trained: weight, pool, in: workspace) else { return nil }
+    return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: columns.matrix, owner: columns)
   }
 
   /// Adds the product that gives u.
@@ -194,9 +201,17 @@ struct HalfLinear {
       }
     }
     if let output = linear.weight.gradientOutput {
-      unsafe products[dy.columns, default: HalfProducts()].add(
-        [HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)], lanes: x.columns, output)
+      products[dy.columns, default: HalfProducts()].add([gradientTerm(x, dy)], lanes: x.columns, output)
     }
+  }
+
+  /// The term of dW.
+  private func gradientTerm(_ x: HalfTensor, _ dy: HalfTensor) -> HalfProducts.Term {
+    guard usesIntegers else {
+      return unsafe HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)
+    }
+    let columns = x.quantizedOverRows(pool)
+    return unsafe HalfProducts.Term(a: dy.quantizedColumns(pool), turned: columns.matrix, owner: columns)
   }
 
   /// Adds to the gradients of A, B and W.

@@ -16,6 +16,8 @@ final class HalfTensor {
   private let owner: Tensor?
   /// The rows in integers, once a product has asked for them.
   private var integers: IntegerRows?
+  /// The columns in integers, likewise.
+  private var turned: IntegerColumns?
 
   init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
     (self.rows, self.columns, self.workspace) = (rows, columns, workspace)
@@ -91,22 +93,24 @@ final class HalfTensor {
     return made
   }
 
+  /// The columns as rows of products in 8 bits, `[columns, rows]`.
+  func quantizedColumns(_ pool: WorkerPool) -> IntegerRows {
+    let made = IntegerRows(columns, rows, in: workspace)
+    unsafe hearth_int8_quantize_columns(pool.pointer, made.data, data, stride, rows, columns)
+    return made
+  }
+
+  /// As the right side in 8 bits of a product whose sums run over its rows; made once.
+  func quantizedOverRows(_ pool: WorkerPool) -> IntegerColumns {
+    if let turned { return turned }
+    let made = IntegerColumns(columns, depth: rows, in: workspace)
+    unsafe hearth_int8_turn_halves(pool.pointer, made.matrix, data, stride)
+    turned = made
+    return made
+  }
+
   /// As the right side of a product whose sums run over its rows: lanes are its columns.
   var operandOverRows: hearth_operand {
     unsafe hearth_operand(kind: HEARTH_OPERAND_BF16, data: data, ld: stride, transposed: true)
   }
-}
-
-/// Rows in 8 bits, with a scale for each block of 128.
-@safe
-final class IntegerRows {
-  let data: UnsafeMutablePointer<Float>
-  private let workspace: Workspace
-
-  fileprivate init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
-    self.workspace = workspace
-    unsafe data = workspace.take(hearth_int8_row_bytes(columns) * rows / 4)
-  }
-
-  deinit { unsafe workspace.give(data) }
 }

@@ -104,7 +104,7 @@ public final class Trainer {
   /// parameters take most of the memory, makes do with fewer. In f32, batches are computed as they are.
   private var partLimit: Int {
     guard settings.precision.usesHalves else { return .max }
-    return adapter == nil ? 512 : 1024
+    return 1024
   }
 
   /// Whether sequences that begin alike share the rows of that beginning. Where inputs are dropped each has its own.

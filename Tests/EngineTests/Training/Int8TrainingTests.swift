@@ -66,6 +66,50 @@ import Testing
     }
   }
 
+  // MARK: Full fine-tuning
+
+  /// Two steps, so that the second goes back through weights that have changed.
+  private static func weights(_ test: ContractCase, _ precision: Precision, threads: Int = 2) throws -> (
+    losses: [Double], gradients: [[Float]], names: [String]
+  ) {
+    let model = try test.load(.serving, threads: threads)
+    let trainer = Trainer(model, adapter: nil, settings: .init(seed: 3, precision: precision))
+    var batch = TrainingBatch()
+    for (index, count) in [7, 150, 70, 33].enumerated() {
+      batch.append(model.tokens(count, seed: UInt64(40 + index)), supervised: (0..<count).map { $0 % 3 != 1 })
+    }
+    let first = try trainer.step([batch], learningRate: 1e-2)
+    let second = trainer.accumulate(batch, scale: 1 / Float(batch.targets.count), pass: 2)
+    let parameters = trainer.optimizer.parameters
+    return ([first.loss, second / Double(batch.targets.count)], parameters.map(\.gradientValues), parameters.map(\.name.gguf))
+  }
+
+  @Test(arguments: cases)
+  func gradientsOfWeightsAreThoseOfFloatsButForRounding(_ test: ContractCase) throws {
+    let integers = try Self.weights(test, .int8), whole = try Self.weights(test, .reference)
+    #expect(try Self.weights(test, .bf16).gradients != integers.gradients)
+    for (a, b) in zip(integers.losses, whole.losses) { #expect(abs(a - b) < 1e-2 * b) }
+    let all = whole.gradients.joined().reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    for (index, name) in integers.names.enumerated() {
+      var (error, size) = (0.0, 0.0)
+      for (a, b) in zip(integers.gradients[index], whole.gradients[index]) {
+        error += Double(a - b) * Double(a - b)
+        size += Double(b) * Double(b)
+      }
+      #expect(error.squareRoot() < 0.06 * size.squareRoot() + 4e-3 * all, "\(name)")
+    }
+  }
+
+  @Test(arguments: [cases[0], cases[2]])
+  func gradientsOfWeightsAreTheSameBitsEverywhere(_ test: ContractCase) throws {
+    let expected = try Self.weights(test, .int8, threads: 1)
+    try onEveryInstructionSet { _ in
+      let found = try Self.weights(test, .int8, threads: 3)
+      #expect(found.losses == expected.losses)
+      #expect(zip(found.gradients, expected.gradients).allSatisfy { areIdentical($0, $1) })
+    }
+  }
+
   @Test func aLossWithoutATapeIsTheLossThatIsDifferentiated() throws {
     let model = try Self.cases[0].load(.serving)
     let adapter = try model.randomAdapter(seed: 8)

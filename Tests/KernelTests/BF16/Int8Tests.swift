@@ -200,6 +200,58 @@ private struct Rows {
     }
   }
 
+  /// From packed blocks, floats and bf16 numbers: by the rule for rows, to the bit, on every instruction set.
+  @Test func whatIsTurnedIsQuantisedByTheRuleForRows() throws {
+    let pool = try #require(hearth_pool_create(3))
+    defer { hearth_pool_destroy(pool) }
+    for (depth, lanes) in [(1, 1), (5, 3), (128, 32), (131, 33), (300, 47), (257, 96), (1024, 49)] {
+      var noise = RowNoise(UInt64(depth + lanes))
+      var values = noise.array(depth * lanes)
+      // A column of zeros, and numbers too small to be divided by.
+      for k in 0..<depth { values[k * lanes + lanes / 2] = k == 1 ? 1e-38 : 0 }
+      let x = HalfMatrix(rounding: values, depth, lanes)
+      let across = HalfMatrix(rounding: (0..<lanes * depth).map { x[$0 % depth, $0 / depth] }, lanes, depth)
+      let rule = Rows(across)
+      let expected = (0..<lanes * depth).map { rule.scales[$0 / depth][$0 % depth / 128] * Float(rule.q[$0 / depth][$0 % depth]) }
+      let floats = (0..<depth * lanes).map { x[$0 / lanes, $0 % lanes] }
+      onEveryInstructionSet { isa in
+        var memory = [UInt8](repeating: 0xa5, count: hearth_int8_bytes(lanes, depth))
+        memory.withUnsafeMutableBytes { memory in
+          for isHalf in [false, true] {
+            guard let matrix = hearth_int8_create(lanes, depth, memory.baseAddress) else { return }
+            if isHalf {
+              hearth_int8_turn_halves(pool, matrix, x.halves, x.stride)
+            } else {
+              hearth_int8_turn_floats(pool, matrix, floats, lanes)
+            }
+            let found = Turned(matrix).values
+            #expect(found == expected, "\(depth) x \(lanes), \(isHalf ? "halves" : "floats"), \(isa.rawValue)")
+          }
+        }
+      }
+    }
+  }
+
+  /// A matrix of a product's own making says so too when something in it is no number.
+  @Test func aTurnedNaNReachesItsLaneOnly() throws {
+    var noise = RowNoise(5)
+    var values = noise.array(140 * 33)
+    values[133 * 33 + 7] = .nan
+    values[2 * 33 + 9] = -.infinity
+    let x = HalfMatrix(rounding: values, 140, 33), rows = HalfMatrix(rounding: noise.array(2 * 140), 2, 140)
+    onEveryInstructionSet { _ in
+      guard let matrix = hearth_int8_create(33, 140, nil) else { return }
+      defer { hearth_int8_free(matrix) }
+      hearth_int8_turn_halves(nil, matrix, x.halves, x.stride)
+      let quantized = Self.quantized(rows)
+      let y = Self.product(rows: 2, lanes: 33, nil) {
+        hearth_bf16_append_term(&$0, hearth_bf16_int8_term(matrix, quantized))
+      }
+      let isRight = y.indices.allSatisfy { y[$0].isNaN == [7, 9].contains($0 % 33) }
+      #expect(isRight)
+    }
+  }
+
   /// What is no number stays visible in every sum it reaches, and in no other.
   @Test func infinitiesAndNaNsAreNotHidden() throws {
     let matrix = try Packed(160, 32, type: 8).turned()
