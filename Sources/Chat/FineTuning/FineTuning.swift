@@ -173,7 +173,7 @@ public final class FineTuning {
     }
     try measureStart()
 
-    var (tokens, training, stoppedEarly) = (0, 0.0, false)
+    var (tokens, training, stoppedEarly, wasInterrupted) = (0, 0.0, false, false)
     if !resumes, !data.validation.isEmpty {
       try report(.evaluation(try evaluate(metrics, board)))
     }
@@ -198,6 +198,7 @@ public final class FineTuning {
     }
     try group?.announce(.end)
     if try folder.newest()?.progress.step != progress.step {
+        wasInterrupted = !stoppedEarly
       try metrics.flush()
       try board.flush()
       try save()
@@ -209,7 +210,7 @@ public final class FineTuning {
       output: folder.path,
       seconds: (ContinuousClock.now - started).seconds,
       tokensPerSecond: training > 0 ? Double(tokens) / training : 0, peakMemoryBytes: PeakMemory.bytes,
-      stoppedEarly: stoppedEarly)
+      stoppedEarly: stoppedEarly, wasInterrupted: wasInterrupted)
     try metrics.flush()
     try board.end(isSuccess: true)
     try RunReport(folder: folder, recipe: recipe, baseName: base.name).write(
