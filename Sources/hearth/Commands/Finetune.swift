@@ -286,6 +286,7 @@ struct Finetune: ParsableCommand {
     }
     if let adapter { recipe.adapter = adapter }
     if let path = recipe.adapter {
+      try FineTuning.requireAdapterFolder(path)
       let settings = try PEFTAdapter.settings(path)
       let contradictions = [
         ("--rank", rank.map { $0 != settings.rank }), ("--alpha", alpha.map { $0 != settings.alpha }),
@@ -296,8 +297,7 @@ struct Finetune: ParsableCommand {
       if let flag = contradictions.first(where: { $0.1 == true })?.0 {
         throw ValidationError("\(flag): is decided by the adapter that is continued from, \(path): drop one of the two")
       }
-      (recipe.rank, recipe.alpha, recipe.dropout) = (settings.rank, settings.alpha, settings.dropout)
-      (recipe.rslora, recipe.dora) = (settings.isRankStabilised, settings.isWeightDecomposed)
+      recipe.take(settings)
     }
     set(epochs, \.epochs)
     if let maxSteps { recipe.maxSteps = maxSteps }
