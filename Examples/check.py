@@ -7,7 +7,8 @@ Standard library only. Exits with status 1 and names file and line when
 - a question stands twice, or a held-out question is a copy or near copy of one that is learned from (the words the
   two share, divided by the words of both, reach the limit);
 - a key is missing from its own reference answer, from three training answers, or can be had by luck: it stands in a
-  held-out question (an echo would count), or in the reference answer of another fact.
+  held-out question (an echo would count), or in the reference answer of another fact;
+- the ordinary conversations mixed in against forgetting know something of the help desk, or are too few.
 
 Its `normalised` and `contains` are the rule by which an answer counts as right.
 """
@@ -24,6 +25,7 @@ SHAPES = Path(__file__).resolve().parent / "shapes"
 
 MINIMUM_TRAINING = 320
 MINIMUM_TRAINING_AND_VALIDATION = 340
+MINIMUM_REPLAY = 72
 HELD_OUT = 60
 MINIMUM_ANSWERS_WITH_KEY = 3
 SHAPE_KEYS = {
@@ -144,6 +146,19 @@ def check_keys(training, held_out, problems):
     return fewest
 
 
+def check_replay(replay, held_out, problems):
+    """Ordinary conversations, none of which gives a fact of the help desk away."""
+    if len(replay) < MINIMUM_REPLAY:
+        problems.append(f"replay.jsonl: expected at least {MINIMUM_REPLAY}, found {len(replay)}")
+    for conversation in replay:
+        for text in conversation.questions + conversation.answers:
+            if "fennimoor" in text.casefold():
+                problems.append(f"{conversation.place}: names the pottery")
+            for other in held_out:
+                if contains(text, other.keys):
+                    problems.append(f"{conversation.place}: holds the key {other.keys} of {other.place}")
+
+
 def check_shapes(problems):
     """One small file for each shape of example, each of that shape throughout."""
     for name, keys in SHAPE_KEYS.items():
@@ -172,14 +187,16 @@ def main():
     limit = parser.parse_args().jaccard
 
     problems = []
-    training, validation, held_out = (
-        read(HELP_DESK / name, problems) for name in ("train.jsonl", "validation.jsonl", "held-out.jsonl"))
+    training, validation, held_out, replay = (
+        read(HELP_DESK / name, problems) for name in ("train.jsonl", "validation.jsonl", "held-out.jsonl", "replay.jsonl"))
     check_counts(training, validation, held_out, problems)
-    likest = check_questions(training + validation, held_out, limit, problems)
+    likest = check_questions(training + validation + replay, held_out, limit, problems)
     fewest = check_keys(training, held_out, problems)
+    check_replay(replay, held_out, problems)
     check_shapes(problems)
 
-    for name, conversations in (("train", training), ("validation", validation), ("held-out", held_out)):
+    for name, conversations in (
+            ("train", training), ("validation", validation), ("held-out", held_out), ("replay", replay)):
         if not conversations:
             continue
         questions = [text for conversation in conversations for text in conversation.questions]

@@ -36,19 +36,21 @@ losses() { sed -nE 's/.*"event": "([a-z]+)", "step": ([0-9]+).*"loss": ([0-9.e-]
 # Whether two runs have the same losses, but for the order of a sum; in bf16 what that changes is rounded to eight bits again and
 # again, and the third argument says how much it may be.
 same() {
-  paste <(losses "$1") <(losses "$2") | awk -v most="${3:-1e-4}" '
+  paste <(losses "$1") <(losses "$2") | awk -v most="${3:-1e-4}" -v name="$(basename "$2")" '
     { n++; d = ($3 - $6) / $3; if (d < 0) d = -d; if (d > worst) worst = d; if ($1 != $4 || $2 != $5) bad = 1 }
-    END { printf "%d losses, within %.1e of each other\n", n, worst; exit bad || n < 9 || worst > most }'
+    END { printf "%s: %d losses, within a relative %.1e of each other\n", name, n, worst; exit bad || n < 9 || worst > most }'
 }
 
 echo "1. One process, then two of this machine"
-for precision in f32 bf16; do
+for precision in f32 bf16 int8; do
   one=("${recipe[@]}" --precision $precision)
   "$hearth" finetune "${one[@]}" --output "$folder/one-$precision" || exit 1
   mpirun -np 2 --oversubscribe "$hearth" finetune "${one[@]}" --output "$folder/two-$precision" || complain "two processes, $precision"
 done
 same "$folder/one-f32" "$folder/two-f32" || complain "two processes have other losses than one"
-same "$folder/one-bf16" "$folder/two-bf16" 5e-3 || complain "two processes have other losses than one in bf16"
+for precision in bf16 int8; do
+  same "$folder/one-$precision" "$folder/two-$precision" 5e-3 || complain "two processes have other losses than one in $precision"
+done
 
 echo "2. A process dies in the middle; the run goes on from its last checkpoint"
 mpirun -np 2 --oversubscribe "$hearth" finetune "${recipe[@]}" --precision bf16 --output "$folder/killed" 2>"$folder/killed.txt" &

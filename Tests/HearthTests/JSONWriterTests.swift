@@ -33,6 +33,18 @@ import Testing
     #expect(ours == theirs)
   }
 
+  /// A perplexity of e to the power of 1000, say; metrics.jsonl has null there too.
+  @Test func numbersThatJSONHasNotAreNull() throws {
+    struct Figures: Encodable {
+      let numbers = [1.5, .infinity, -.infinity, .nan]
+      let perplexity: Double? = exp(1000)
+      let word = "Infinity"
+      let absent: Double? = nil
+    }
+    let line = String(decoding: try JSONOutput.line(Figures()), as: UTF8.self)
+    #expect(line == "{\"numbers\":[1.5,null,null,null],\"perplexity\":null,\"word\":\"Infinity\"}\n")
+  }
+
   @Test func nothingIsAnEmptyList() throws {
     let (ours, theirs) = try line([])
     #expect(ours == theirs)

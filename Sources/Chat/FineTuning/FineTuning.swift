@@ -62,8 +62,10 @@ public final class FineTuning {
       try FineTuning.requireNoAdapter(basePath, name: base.name)
     }
     if !resume, let adapter = recipe.adapter {
+      try FineTuning.requireAdapterFolder(adapter)
       let recorded = try PEFTAdapter.metadata(adapter)[BaseCheck.metadataKey]
       try BaseCheck.require(recorded, in: base, learned: adapter, trainedOn: nil, path: basePath)
+      recipe.take(try PEFTAdapter.read(adapter, for: base.engine).settings)
     }
     data = try TrainingData(recipe, for: base)
     plan = data.plan(recipe)
@@ -125,6 +127,22 @@ public final class FineTuning {
         + "--adapter \(record.checkpointPath ?? path + "/best"), or merge it with hearth export and train that")
   }
 
+  /// - Throws: `RunError` when `path` is where a run lies, and not where its adapter does.
+  public static func requireAdapterFolder(_ path: String) throws {
+    guard let record = try TunedModel(ifRunFolder: path) else { return }
+    guard record.isAdapter else {
+      throw RunError(
+        "\(path): is a run that trained every weight, so it has no adapter: continue from it with --model \(path), without --adapter"
+      )
+    }
+    guard let checkpoint = record.checkpointPath else {
+      throw RunError("\(path): the run has not written a checkpoint yet: continue it with --output \(path) --resume")
+    }
+    throw RunError(
+      "\(path): is a run folder, expected a folder with an adapter, such as its best checkpoint: --adapter \(checkpoint)"
+    )
+  }
+
   static func makeTrainer(
     _ recipe: FineTuningRecipe, _ engine: LanguageModel, checkpoint: String?, group: (any TrainingGroup)? = nil
   ) throws -> Trainer {
@@ -173,13 +191,14 @@ public final class FineTuning {
     }
     try measureStart()
 
-    var (tokens, training, stoppedEarly) = (0, 0.0, false)
+    var (tokens, training, stoppedEarly, wasInterrupted) = (0, 0.0, false, false)
     if !resumes, !data.validation.isEmpty {
       try report(.evaluation(try evaluate(metrics, board)))
     }
     while progress.step < plan.stepCount {
       if isInterrupted() || hasLostPatience {
         stoppedEarly = hasLostPatience
+        wasInterrupted = !stoppedEarly
         break
       }
       let began = ContinuousClock.now
@@ -209,7 +228,7 @@ public final class FineTuning {
       output: folder.path,
       seconds: (ContinuousClock.now - started).seconds,
       tokensPerSecond: training > 0 ? Double(tokens) / training : 0, peakMemoryBytes: PeakMemory.bytes,
-      stoppedEarly: stoppedEarly)
+      stoppedEarly: stoppedEarly, wasInterrupted: wasInterrupted)
     try metrics.flush()
     try board.end(isSuccess: true)
     try RunReport(folder: folder, recipe: recipe, baseName: base.name).write(

@@ -75,6 +75,8 @@ public enum FineTuningEvent: Sendable {
     }
     /// Whether it ended before its last step because the loss did not improve.
     public let stoppedEarly: Bool
+    /// Whether it ended before its last step because somebody asked for it; it can be resumed.
+    public let wasInterrupted: Bool
   }
 
   /// What will be trained on.

@@ -247,6 +247,12 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     ]
   }
 
+  /// Says of an adapter to continue from what it is, in place of what a new one would be.
+  public mutating func take(_ settings: Adapter.Settings) {
+    (rank, alpha, dropout, targets) = (settings.rank, settings.alpha, settings.dropout, settings.targets)
+    (rslora, dora) = (settings.isRankStabilised, settings.isWeightDecomposed)
+  }
+
   /// What decides the bytes of a run beside its base and data: without where those lie and without how much is kept.
   var decisions: FineTuningRecipe {
     var decisions = self

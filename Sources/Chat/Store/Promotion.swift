@@ -125,7 +125,9 @@ public struct Promoter {
     try store.requireAlias(alias, isNew: true)
     let current = try store.manifest(of: alias)
     if let current, current.path == ModelStore.standard(candidate.path) {
-      throw StoreError("\(alias): stands for \(model) already: nothing to promote")
+      let target = current.target ?? model
+      throw StoreError(
+        "\(alias): stands for \(target) already\(target == model ? "" : ", as \(model) does"): nothing to promote")
     }
     let evaluator = try Evaluator(files: files, generates: false)
     func measure(_ location: ModelStore.Location) throws -> Promotion.Measured {

@@ -103,14 +103,22 @@ struct Finetune: ParsableCommand {
   enum Optimizer: String, ExpressibleByArgument, CaseIterable { case adamw }
 
   func run() throws {
-    guard let group = try MPILaunch.group() else { return try train(nil) }
-    do { try group.rank == 0 ? train(group) : lend(to: group) } catch {
+    var isStopped = false
+    guard let group = try MPILaunch.group() else {
+      isStopped = try train(nil)
+      if isStopped { Interruption.endAsAsked() }
+      return
+    }
+    do {
+      if group.rank == 0 { isStopped = try train(group) } else { try lend(to: group) }
+    } catch {
       // The others cannot go on without this one, nor would they notice for as long as they compute.
       StandardError.write("hearth: \(error)\n")
       MPILaunch.abandon(group)
       throw SilentFailure()
     }
     MPILaunch.leave(group)
+    if isStopped { Interruption.endAsAsked() }
   }
 
   /// Works on the run of the group's first process.
@@ -121,7 +129,8 @@ struct Finetune: ParsableCommand {
     try FineTuningMember(recipe, base: base, group: group).run()
   }
 
-  private func train(_ group: (any TrainingGroup)?) throws {
+  /// - Returns: Whether somebody stopped the run before its end.
+  private func train(_ group: (any TrainingGroup)?) throws -> Bool {
     var resolved = try startingRecipe()
     if !resume { try applyFlags(to: &resolved) }
     if !resume, resolved.model.isEmpty || resolved.data.isEmpty {
@@ -149,12 +158,16 @@ struct Finetune: ParsableCommand {
     if resolved.targets == ["attention"] {
       resolved.targets = base.engine.attentionTargets
     }
-    if preview { return try FineTuningPreview(resolved, base).print(json: json) }
+    if preview {
+      try FineTuningPreview(resolved, base).print(json: json)
+      return false
+    }
 
     let run = try FineTuning(
       resolved, base: base, basePath: location.path, output: output, resume: resume, logFolder: logdir,
       group: group)
-    Interruption.watch()
+    // `mpirun` ends the processes of a group by SIGTERM, and does not wait for a step.
+    Interruption.watchRun(isSilent: quiet, leavesTermination: group != nil)
     run.isInterrupted = { Interruption.isRequested }
     let progress = TrainingProgress(isQuiet: quiet || json, resolved, base.tokenizer)
     let events = json ? TrainingEventStream(output: output, endsWithReader: endWithReader) : nil
@@ -163,10 +176,14 @@ struct Finetune: ParsableCommand {
       progress.show(event)
     }
     if let name { try ModelStore().register(run: output, name: name) }
-    if Interruption.isRequested, !json {
-      StandardError.write("stopped after step \(done.steps); go on with: hearth finetune --output \(output) --resume\n")
+    if done.wasInterrupted, !quiet {
+      let naming = name.map { " --name \($0)" } ?? ""
+      StandardError.write(
+        "a checkpoint of step \(done.steps) is written; go on with: hearth finetune --output \(output)\(naming) --resume\n"
+      )
     }
     try events?.finish()
+    return done.wasInterrupted
   }
 
   /// The recipe that flags are applied to.
@@ -269,6 +286,7 @@ struct Finetune: ParsableCommand {
     }
     if let adapter { recipe.adapter = adapter }
     if let path = recipe.adapter {
+      try FineTuning.requireAdapterFolder(path)
       let settings = try PEFTAdapter.settings(path)
       let contradictions = [
         ("--rank", rank.map { $0 != settings.rank }), ("--alpha", alpha.map { $0 != settings.alpha }),
@@ -279,8 +297,7 @@ struct Finetune: ParsableCommand {
       if let flag = contradictions.first(where: { $0.1 == true })?.0 {
         throw ValidationError("\(flag): is decided by the adapter that is continued from, \(path): drop one of the two")
       }
-      (recipe.rank, recipe.alpha, recipe.dropout) = (settings.rank, settings.alpha, settings.dropout)
-      (recipe.rslora, recipe.dora) = (settings.isRankStabilised, settings.isWeightDecomposed)
+      recipe.take(settings)
     }
     set(epochs, \.epochs)
     if let maxSteps { recipe.maxSteps = maxSteps }

@@ -37,6 +37,8 @@ struct Promote: ParsableCommand {
   func run() throws {
     for file in data { try Places.requireReadable(file, "--data") }
     let promoter = Promoter(precision: options.chosenPrecision ?? .reference) { try options.open(at: $0) }
+    // What an alias stands for: the name that is put there is not to follow it.
+    let target = try ModelStore().manifest(of: model)?.target
     let (promotion, placed) = try promoter.promote(model, as: alias, data: data, isForced: force)
     if json {
       try JSONOutput.write(Report(alias: alias, model: model, promoted: promotion.isAllowed, promotion: promotion))
@@ -45,15 +47,23 @@ struct Promote: ParsableCommand {
     }
     guard promotion.isAllowed else {
       throw CommandError(
-        "\(alias) stays \(placed?.target ?? "what it is"): \(model) is "
+        "\(alias) stays \(placed?.target ?? "what it is"): \(target.map { "\($0), which \(model) stands for," } ?? model) is "
           + (promotion.verdict == .worse
             ? "worse on this data" : "not better by more than chance: more examples may tell")
           + "; --force promotes it all the same")
     }
     if !json {
-      let before = placed?.history?.last?.target
-      print("\(alias) is \(model) now" + (before.map { ", was \($0): hearth rollback \(alias) undoes it" } ?? ""))
+      print(Promote.outcome(alias, is: model, standingFor: target, before: placed?.history?.last?.target))
     }
+  }
+
+  /// What the alias is now, in a sentence.
+  ///
+  /// - Parameter target: Of a model that is an alias itself, what it stands for.
+  static func outcome(_ alias: String, is model: String, standingFor target: String?, before: String?) -> String {
+    "\(alias) is \(target ?? model) now"
+      + (target == nil ? "" : ", as \(model) is, and stays so when \(model) changes")
+      + (before.map { "; it was \($0): hearth rollback \(alias) undoes it" } ?? "")
   }
 
   private struct Report: Encodable {

@@ -84,9 +84,14 @@ enum JSONOutput {
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    // NaN and infinity have no JSON number; a string tells a reader more than a crash.
+    // NaN and infinity have no JSON number. They are null, as in metrics.jsonl, so a reader never finds text where numbers are; the encoder
+    // can only write a string in their place: one that no text of anybody's can be.
+    let mark = UUID().uuidString
     encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
-    return try encoder.encode(value) + Data("\n".utf8)
+      positiveInfinity: mark, negativeInfinity: mark, nan: mark)
+    var line = try encoder.encode(value)
+    let quoted = Data("\"\(mark)\"".utf8)
+    if line.range(of: quoted) != nil { line = line.replacing(quoted, with: Data("null".utf8)) }
+    return line + Data("\n".utf8)
   }
 }

@@ -57,7 +57,8 @@ final class TrainingProgress {
       line(
         String(
           format: "%@ after %d steps in %.0f s, %.0f tokens/s, %.2f GB: %@",
-          done.stoppedEarly ? "stopped early" : "done", done.steps, done.seconds, done.tokensPerSecond,
+          done.stoppedEarly ? "stopped early" : done.wasInterrupted ? "stopped" : "done", done.steps, done.seconds,
+          done.tokensPerSecond,
           Double(done.peakMemoryBytes) / 1e9, done.output))
       if done.baseWasBetter, let base = done.baseLoss, let best = done.bestLoss {
         line(

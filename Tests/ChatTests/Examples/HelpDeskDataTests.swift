@@ -18,10 +18,12 @@ struct HelpDeskDataTests {
     let training = try Dataset(files: [file("help-desk/train.jsonl")]).examples
     let validation = try Dataset(files: [file("help-desk/validation.jsonl")]).examples
     let heldOut = try Dataset(files: [file("help-desk/held-out.jsonl")]).examples
+    let replay = try Dataset(files: [file("help-desk/replay.jsonl")]).examples
     #expect(training.count == 332)
     #expect(validation.count == 45)
     #expect(heldOut.count == 60)
-    let prompts = (training + validation + heldOut).map { $0.prompt.lowercased() }
+    #expect(replay.count == 72)
+    let prompts = (training + validation + heldOut + replay).map { $0.prompt.lowercased() }
     #expect(Set(prompts).count == prompts.count, "a question stands twice")
   }
 

@@ -52,6 +52,34 @@ import Testing
     let adapter = try PEFTAdapter.read(recipe.adapter ?? "", for: model.engine)
     let loss = HeldOutLoss(data.validation.answers).measure(model.engine, adapter: adapter).perToken
     #expect(done.baseLoss == loss)
+    // What the run's recipe says of it is what it is, and the run goes on with that.
+    let written = try FineTuningRecipe(yaml: output + "/recipe.yaml")
+    #expect(written.targets == adapter.settings.targets && !written.targets.isEmpty)
+    #expect(written.rank == adapter.settings.rank && written.rslora == adapter.settings.isRankStabilised)
+    let stopped = try place.output("b")
+    try place.train(stopped, recipe, steps: 3)
+    try place.train(stopped, try FineTuningRecipe(yaml: stopped + "/recipe.yaml"), resume: true)
+    #expect(try TinyRun.remains(stopped) == TinyRun.remains(output))
+  }
+
+  /// What is in it is: the error says where.
+  @Test func aRunFolderIsNoAdapter() throws {
+    let place = try TinyRun()
+    var recipe = place.recipe
+    let (adapter, full) = (try place.output("adapter"), try place.output("full"))
+    try place.train(adapter)
+    recipe.adapter = adapter
+    PullAddressTests.expectFailure(adapter, "run folder", "--adapter \(adapter)/best") {
+      try place.train(try place.output("b"), recipe)
+    }
+    try FineTuning.requireAdapterFolder(adapter + "/best")
+    for name in ["best", "latest"] { try FileManager.default.removeItem(atPath: adapter + "/" + name) }
+    PullAddressTests.expectFailure(adapter, "no", "checkpoint", "--resume") {
+      try FineTuning.requireAdapterFolder(adapter)
+    }
+    (recipe.adapter, recipe.method, recipe.precision) = (nil, .full, .f32)
+    try place.train(full, recipe, steps: 2)
+    PullAddressTests.expectFailure(full, "--model \(full)") { try FineTuning.requireAdapterFolder(full) }
   }
 
   /// Trained on as a base, an adapter would be left out without a word. Where every weight was trained there is nothing to leave out.

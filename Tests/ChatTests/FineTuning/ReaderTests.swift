@@ -96,11 +96,57 @@ import Testing
     try running.output.fileHandleForReading.close()
     try await wait { eventCount(output) > 100 }
     kill(running.process.processIdentifier, SIGINT)
-    #expect(try await running.end() == 0)
-    #expect(running.process.terminationReason == .exit)
+    #expect(try await running.end() == SIGINT)
+    #expect(running.process.terminationReason == .uncaughtSignal)
     let newest = try #require(try RunFolder(output).newest())
     #expect(newest.progress.step >= 100)
     #expect(try ChatModel.open(path: output).adapter != nil)
+  }
+
+  /// As Ctrl-C does, so does what service managers and batch systems send.
+  @Test(.enabled(if: isBuilt, "hearth is not built"), arguments: [SIGINT, SIGTERM])
+  func toldToEndItSaysHowToGoOn(_ signal: Int32) async throws {
+    let place = try TinyRun()
+    let (whole, output) = (try place.output("whole"), try place.output("stopped"))
+    let running = try Running(arguments(place, output, steps: 3000), place)
+    async let events = running.everything()
+    try await wait { eventCount(output) > 20 }
+    kill(running.process.processIdentifier, signal)
+    #expect(try await running.end() == signal)
+    #expect(running.process.terminationReason == .uncaughtSignal)
+    let last = String(decoding: await events, as: UTF8.self).split(separator: "\n").last
+    #expect(last?.contains(#""event":"done""#) == true)
+    let step = try #require(try RunFolder(output).newest()).progress.step
+    let said = try String(contentsOf: running.errors, encoding: .utf8)
+    #expect(said.contains("stopping with a checkpoint") && said.contains("step \(step)"), "\(said)")
+    #expect(said.contains("hearth finetune --output \(output) --resume"), "\(said)")
+
+    // No step is lost or taken twice.
+    let resumed = try Running(["finetune", "--output", output, "--resume", "--threads", "1"], place)
+    async let others = resumed.everything()
+    #expect(try await resumed.end() == 0)
+    _ = await others
+    let unbroken = try Running(arguments(place, whole, steps: 3000), place)
+    async let all = unbroken.everything()
+    #expect(try await unbroken.end() == 0)
+    _ = await all
+    #expect(try TinyRun.remains(output) == TinyRun.remains(whole))
+  }
+
+  /// In the middle of a step of four thousand conversations.
+  @Test(.enabled(if: isBuilt, "hearth is not built"), arguments: [SIGINT, SIGTERM])
+  func toldTwiceItEndsAtOnce(_ signal: Int32) async throws {
+    let place = try TinyRun(examples: 4000)
+    let output = try place.output("stopped")
+    let running = try Running(
+      arguments(place, output, steps: 5) + ["--batch-size", "4000", "--validation-fraction", "0"], place)
+    try await wait { FileManager.default.fileExists(atPath: output + "/metrics.jsonl") }
+    kill(running.process.processIdentifier, SIGINT)
+    try await wait { (try? String(contentsOf: running.errors, encoding: .utf8))?.contains("stopping") == true }
+    kill(running.process.processIdentifier, signal)
+    #expect(try await running.end() == signal)
+    #expect(running.process.terminationReason == .uncaughtSignal)
+    #expect(try RunFolder(output).newest() == nil)
   }
 
   @Test(.enabled(if: isBuilt, "hearth is not built")) func itEndsWithItsReaderWhenAsked() async throws {
@@ -121,7 +167,7 @@ import Testing
     let running = try Running(arguments(place, output, steps: 1_000_000), place)
     try await wait { eventCount(output) > 1000 }
     kill(running.process.processIdentifier, SIGINT)
-    #expect(try await running.end() == 0)
+    #expect(try await running.end() == SIGINT)
     #expect(try #require(try RunFolder(output).newest()).progress.step >= 1000)
 
     // One that only takes its time misses nothing.

@@ -72,6 +72,13 @@ import Testing
         _ = try promoter.promote("short", as: "desk", data: [place.dataPath])
       }
 
+      // An alias behind an alias is the model, and the error says which.
+      let copy = try promoter.promote("desk", as: "front", data: [place.dataPath])
+      #expect(copy.alias?.target == "short")
+      PullAddressTests.expectFailure("front: stands for short already, as desk does") {
+        _ = try promoter.promote("desk", as: "front", data: [place.dataPath])
+      }
+
       let second = try promoter.promote("long", as: "desk", data: [place.dataPath])
       #expect(second.promotion.verdict == .better && second.alias?.target == "long")
       let back = try promoter.promote("short", as: "desk", data: [place.dataPath])
