@@ -7,7 +7,7 @@ extension Pass {
     _ hidden: Tensor, _ head: Linear, _ targets: [Int32], _ scale: Float, _ weights: [Float]?
   ) -> [Float] {
     let (width, vocabulary) = (head.inputs, head.outputs)
-    let chunkRows = head.weight.isTrainable ? 256 : 128
+    let chunkRows = 256
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
     precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
