@@ -36,8 +36,8 @@ public struct FineTuningRecipe: Codable, Sendable, Equatable {
     case serving
     /// Products of gradients and held-out loss in bf16, with sums in f32; what is trained is f32.
     case bf16
-    /// As bf16, but gradients go back through the blocks of a quantised base in int8. Where nothing is quantised, as in full
-    /// fine-tuning, it is bf16, and a run's recipe says so.
+    /// As bf16, but the products of gradients in the blocks are in int8: back through a quantised base or the weights that are trained,
+    /// and those of such weights. With an adapter on a base that is not quantised it is bf16, and a run's recipe says so.
     case int8
 
     /// int8 where this CPU has instructions for bf16, else f32.
