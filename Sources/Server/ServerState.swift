@@ -69,10 +69,10 @@ final class ServerState: Sendable {
     try access.requireTokens(principal)
   }
 
-  /// Logs what was not the client's fault.
+  /// Logs what was not the client's fault, and its owner has to see to.
   func note(_ error: any Error, _ context: ServerContext) {
     let apiError = APIError(error)
-    if apiError.kind == .internalError {
+    if apiError.kind == .internalError || apiError.kind == .diskFull {
       logger.error("request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
     }
   }

@@ -18,7 +18,7 @@ struct RequestLog: RouterMiddleware {
     } catch {
       state.note(error, context)
       let failure = APIError(error)
-      if failure.kind == .rateLimited || failure.kind == .quotaExceeded || failure.kind == .overloaded {
+      if [.rateLimited, .quotaExceeded, .overloaded, .diskFull].contains(failure.kind) {
         state.metrics.add(.refusals, 1, ["reason": failure.code ?? "other"])
       }
       response = Dialect(path: request.uri.path).response(to: failure, requestID: context.requestID)

@@ -9,7 +9,7 @@ struct APIError: Error, Sendable {
   /// What sort of thing went wrong; decides the status.
   enum Kind: Sendable {
     case invalidRequest, unauthorized, forbidden, notFound, methodNotAllowed, tooLarge, unsupportedMedia
-    case rateLimited, quotaExceeded, overloaded, unavailable, internalError, requestTimeout
+    case rateLimited, quotaExceeded, overloaded, unavailable, diskFull, internalError, requestTimeout
   }
 
   var kind: Kind
@@ -46,6 +46,7 @@ struct APIError: Error, Sendable {
     case .requestTimeout: .requestTimeout
     case .rateLimited, .quotaExceeded: .tooManyRequests
     case .overloaded, .unavailable: .serviceUnavailable
+    case .diskFull: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
     case .internalError: .internalServerError
     }
   }
@@ -59,8 +60,9 @@ extension APIError {
 
   /// What any error amounts to for a client. Nothing of what is not known shows.
   init(_ error: any Error) {
-    switch error {
+    switch (error as? ServerError)?.fullDisk ?? error as any Error {
     case let error as APIError: self = error
+    case let error as FullDisk: self.init(.diskFull, "\(error)", code: "disk_full")
     case let error as EngineRoomError:
       switch error {
       case .full(_, let seconds):

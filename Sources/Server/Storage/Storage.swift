@@ -47,6 +47,7 @@ public final class Storage: Sendable {
       }
       try migrator.migrate(queue)
     } catch {
+      if let full = FullDisk(error, at: path) { throw ServerError(path, full) }
       throw ServerError("\(path): \(error): check the file, or restore it from a backup")
     }
   }
