@@ -65,6 +65,11 @@ class ServerTests(unittest.TestCase):
         thread.join()
         status, log = server.end()
         self.assertEqual(status, 0, log)
+        told = [line for line in map(json.loads, log.splitlines()) if line["message"] == "request"]
+        self.assertTrue(told)
+        for line in told:
+            self.assertEqual((type(line["status"]), type(line["complete"])), (int, bool), line)
+            self.assertGreaterEqual(line["seconds"], 0, line)
         self.assertIn("data: [DONE]", finished[0])
 
     def test_tls(self):

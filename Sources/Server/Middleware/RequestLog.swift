@@ -53,8 +53,9 @@ struct RequestLog: RouterMiddleware {
       level: isProbe ? .debug : .info, "request",
       metadata: [
         "request.id": "\(context.requestID)", "method": "\(request.method.rawValue)", "path": "\(request.uri.path)",
-        "status": "\(status.code)", "seconds": "\((seconds * 10_000).rounded() / 10_000)", "key": "\(actor)",
-        "complete": "\(isComplete)",
+        "status": .stringConvertible(status.code),
+        "seconds": .stringConvertible((seconds * 10_000).rounded() / 10_000), "key": "\(actor)",
+        "complete": .stringConvertible(isComplete),
       ])
     if !isProbe, context.principal != nil {
       state.access.note(
