@@ -121,7 +121,8 @@ public struct HearthServer: Sendable {
     ])
     let (limits, settings) = (settings.limits, settings)
     let http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [ConnectionWatch()], idleTimeout: .seconds(Int64(limits.idleSeconds)),
+      additionalChannelHandlers: [ConnectionWatch(), BrokenRequests()],
+      idleTimeout: .seconds(Int64(limits.idleSeconds)),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
         maxHeaderFieldCount: limits.headerCount))
