@@ -70,6 +70,7 @@ QUERIES = {
 
 # method, path, scope ("" is open), what it does, the body's schema, the answer's type
 ROUTES = [
+    ("get", "/", "", "Whether anything listens", None, "text/plain"),
     ("get", "/health", "", "Whether the process lives", None, "application/json"),
     ("get", "/ready", "", "Whether requests are taken", None, "application/json"),
     ("get", "/metrics", "metrics", "Figures for Prometheus", None, "text/plain"),

@@ -21,6 +21,15 @@ LONG = {**ENDLESS, "max_tokens": 1500 if MODEL == "tiny" else 400}
 
 
 class ServerTests(unittest.TestCase):
+    def test_those_who_look_whether_it_runs(self):
+        server = Server()
+        try:
+            for reply in (httpx.get(server.address), httpx.head(server.address)):
+                self.assertEqual((reply.status_code, reply.headers["content-type"]), (200, "text/plain; charset=utf-8"))
+            self.assertEqual(httpx.get(server.address).text, "Hearth is running")
+        finally:
+            server.end()
+
     def figure(self, client, name):
         """A figure of /metrics."""
         lines = client.get("/metrics").text.splitlines()

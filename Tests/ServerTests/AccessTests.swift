@@ -22,7 +22,7 @@ import Testing
     } _: { server in
       let endpoints = AccessTests.endpoints(server.storage)
       #expect(endpoints.count >= 8)
-      #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/health", "/ready"])
+      #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/", "/health", "/ready"])
       for endpoint in endpoints {
         guard case .scope(let scope) = endpoint.access else { continue }
         let path = endpoint.path.split(separator: "/").map { $0.hasPrefix("{") ? "x" : String($0) }.joined(
@@ -125,12 +125,13 @@ import Testing
       for (method, path, allowed) in [
         ("PUT", "/v1/models", "GET, HEAD"), ("GET", "/v1/messages", "POST"), ("HEAD", "/v1/messages", "POST"),
         ("DELETE", "/v1/chat/completions", "GET, HEAD, POST"), ("OPTIONS", "/health", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
         ("PATCH", "/v1/files/file-x", "GET, HEAD, DELETE"),
       ] {
         let reply = try await server.client.send(method, path)
         #expect(reply.status == 405 && reply.headers["allow"] == allowed, "\(method) \(path): \(reply)")
       }
-      for path in ["/health", "/ready", "/v1/models"] {
+      for path in ["/", "/health", "/ready", "/v1/models"] {
         let (head, whole) = (try await server.client.send("HEAD", path), try await server.client.get(path))
         #expect(head.status == 200 && head.body.isEmpty, "\(path)")
         #expect(head.headers["content-length"] == whole.headers["content-length"], "\(path)")
@@ -140,6 +141,21 @@ import Testing
       #expect(try await server.client.send("PUT", "/v1/models").status == 401)
       #expect(try await server.client.send("HEAD", "/v1/models").status == 401)
       #expect(try await server.client.send("HEAD", "/health").status == 200)
+    }
+  }
+
+  @Test func whoeverLooksWhetherItRunsIsToldSo() async throws {
+    try await TestServer.run {
+      _ = try $0.createKey(name: "a", scopes: ["chat"])
+    } _: { server in
+      for headers in [[:], ["Authorization": "Bearer hearth_wrong"]] {
+        let reply = try await server.client.get("/", headers)
+        #expect(reply.status == 200 && reply.text == "Hearth is running", "\(reply)")
+        #expect(reply.headers["content-type"] == "text/plain; charset=utf-8")
+        let head = try await server.client.send("HEAD", "/", headers: headers)
+        #expect(head.status == 200 && head.body.isEmpty)
+      }
+      #expect(try await server.client.get("/", ["Host": "evil.example"]).status == 403)
     }
   }
 

@@ -48,7 +48,7 @@ struct RequestLog: RouterMiddleware {
     state.metrics.add(.requests, 1, ["route": route, "method": request.method.rawValue, "status": String(status.code)])
     state.metrics.observe(.requestSeconds, seconds, ["route": route])
     let actor = context.principal?.id ?? "nobody"
-    let isProbe = route == "/health" || route == "/ready" || route == "/metrics"
+    let isProbe = route == "/" || route == "/health" || route == "/ready" || route == "/metrics"
     state.logger.log(
       level: isProbe ? .debug : .info, "request",
       metadata: [
