@@ -260,6 +260,38 @@ import Testing
     }
   }
 
+  @Test func aTargetWithANameIsJudgedByIt() async throws {
+    try await TestServer.run { server in
+      func reply(_ target: String, host: String = "localhost", _ more: String = "") async throws -> HTTPClient.Reply {
+        let text = "GET \(target) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\(more)\r\n"
+        return try HTTPClient.reply(try await server.client.exchange(Array(text.utf8)))
+      }
+      let port = server.client.port
+      for target in ["http://localhost/v1/models", "http://127.0.0.1:\(port)/v1/models", "HTTP://[::1]:1/v1/models"] {
+        #expect(try await reply(target).status == 200, "\(target)")
+      }
+      for target in [
+        "http://evil.example/v1/models", "https://evil.example:80/v1/models", "http://127.0.0.1@evil.example/v1/models",
+        "http://evil.example?x=/v1/models", "http://localhost.evil.example/", "x://evil.example/health",
+      ] {
+        let refused = try await reply(target)
+        // Some of these the reader of bytes takes for no target at all.
+        #expect([400, 403].contains(refused.status), "\(target): \(refused)")
+      }
+      let refused = try await reply("http://evil.example/v1/models")
+      #expect(refused.status == 403 && refused.json["error"]?["code"] == "unknown_host")
+      #expect(try await reply("http://localhost/v1/models", host: "evil.example").status == 403)
+      // Whether a page is one of this server's is asked of the same name.
+      #expect(
+        try await reply("http://127.0.0.1/v1/models", host: "localhost", "Origin: http://localhost\r\n").status == 403)
+    }
+    #expect(OriginGuard.authority(ofTarget: "/v1/http://evil.example/") == nil)
+    #expect(OriginGuard.authority(ofTarget: "//evil.example/x") == nil)
+    #expect(OriginGuard.authority(ofTarget: "*") == nil)
+    #expect(OriginGuard.authority(ofTarget: "http:///x") == "")
+    #expect(OriginGuard.authority(ofTarget: "http://a:1#b/x") == "a:1")
+  }
+
   @Test func onlyLoopbackIsOpenWithoutAKey() throws {
     let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: home) }
