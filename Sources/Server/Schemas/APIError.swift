@@ -81,6 +81,7 @@ extension APIError {
             + "answer: shorten it", parameter: "prompt", code: "context_length_exceeded")
       case .emptyPrompt: self.init(.invalidRequest, "\(error)", parameter: "prompt", code: "invalid_value")
       case .cacheFull: self.init(.unavailable, "\(error)", code: "out_of_memory", retryAfterSeconds: 5)
+      case .sampling(.nothingAllowed): self.init(.invalidRequest, "\(error)", code: "unsupported_schema")
       case .sampling(.logitNotFinite), .sampling(.nothingPossible):
         self.init(.internalError, "\(error)", code: "no_usable_logits")
       default: self.init(.invalidRequest, "\(error)", code: "invalid_value")
