@@ -121,7 +121,7 @@ public struct HearthServer: Sendable {
     ])
     let (limits, settings) = (settings.limits, settings)
     let http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [ConnectionWatch(), BrokenRequests()],
+      additionalChannelHandlers: [TargetNames(), ConnectionWatch(), BrokenRequests()],
       idleTimeout: .seconds(Int64(limits.idleSeconds)),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,

@@ -15,21 +15,18 @@ struct OriginGuard: RouterMiddleware {
   func handle(
     _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
   ) async throws -> Response {
-    let named = request.head.authority ?? ""
+    let authority = request.head.authority ?? ""
+    let host = OriginGuard.host(of: authority)
     guard HTTPField.Name("Host").flatMap({ request.headers[$0] }) == nil else {
       // The first one is the authority. Whoever stands between may have gone by the second.
       throw APIError(.invalidRequest, "Host is there twice: expected one", code: "invalid_host")
     }
-    // RFC 9112, section 3.2.2: of a target in absolute form, its own authority counts. Host must be known even so, as whoever stands
-    // between may have gone by that.
-    let target = OriginGuard.authority(ofTarget: request.head.path ?? "")
-    for host in [named, target].compactMap({ $0 }).map(OriginGuard.host) where !isKnown(host) {
+    guard isKnown(host) else {
       throw APIError(
         .forbidden,
         "this server does not go by the name \"\(host.prefix(100))\": call it by its address, or allow the name with --allow-host",
         code: "unknown_host")
     }
-    let authority = target ?? named
     guard let origin = request.headers[.origin] else { return try await next(request, context) }
     let isOwn = origin == "http://" + authority || origin == "https://" + authority
     guard isOwn || settings.allowedOrigins.contains(origin) else {
@@ -85,15 +82,6 @@ struct OriginGuard: RouterMiddleware {
     }
     let isWhole = rest.isEmpty || rest.first == ":" && rest.dropFirst().utf8.allSatisfy { (0x30...0x39).contains($0) }
     return (isWhole ? String(host) : authority).lowercased()
-  }
-
-  /// The authority of a request's target, which may be empty; nil when it has none: when it is a path, as it nearly always is, or `*`.
-  ///
-  /// Read as the router reads it, which finds its path behind the authority, and never less of it: there is none in what the router
-  /// takes for a path.
-  static func authority(ofTarget target: String) -> String? {
-    guard target.utf8.first != UInt8(ascii: "/"), let mark = target.range(of: "://") else { return nil }
-    return String(target[mark.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" })
   }
 
   static func isAddress(_ host: String) -> Bool { (try? SocketAddress(ipAddress: host, port: 0)) != nil }
