@@ -11,8 +11,8 @@ struct FullDisk: Error, Sendable, Equatable, CustomStringConvertible {
 
   /// Which one, and what to do.
   var description: String {
-    let rest = left.map { " (\($0 >> 10) KB are left)" } ?? ""
-    return "the file system at \(mount) is full\(rest), and nothing was kept: free space there, then try again"
+    let rest = left.map { ": \($0 >> 10) KB are left, too little for this" } ?? ""
+    return "the file system at \(mount) is full\(rest). Nothing was kept; free space there, then try again"
   }
 
   /// nil when an error means something else.

@@ -1,5 +1,6 @@
 internal import Chat
 internal import Foundation
+internal import Logging
 
 /// What jobs have saved on their way, as models: `NAME:step-N` is step N of the run that makes NAME, as long as its files are there.
 ///
