@@ -163,7 +163,8 @@ import Testing
   }
 
   @Test func aFormatThatTheVocabularyCannotWriteIsRefusedInEachApisWords() async throws {
-    try await TestServer.run { server in
+    // A description of a tool takes more than the usual context.
+    try await TestServer.run(contextLength: 512) { server in
       // No token of this tokenizer has a byte of these letters.
       let schema: JSON = ["type": "object", "properties": ["ключ": ["type": "null"]], "required": ["ключ"]]
       let (model, question) = (JSON.string(server.model), TestServer.question("Hi"))
