@@ -20,6 +20,10 @@ import Testing
         let reply = try await raw(server, head + attack + "\r\n")
         #expect(reply.hasPrefix("HTTP/1.1 400") && reply.contains("headers_too_large"), "\(reply.prefix(200))")
       }
+      // Who sends on and on is not kept for the seventy-five seconds that a connection may be idle.
+      let began = ContinuousClock.now
+      _ = try? await raw(server, head + "X-Long: " + String(repeating: "a", count: 16 << 20))
+      #expect(ContinuousClock.now - began < .seconds(60))
       let after = try await server.client.get("/health")
       #expect(after.status == 200)
     }

@@ -36,6 +36,9 @@ final class BrokenRequests: ChannelDuplexHandler, RemovableChannelHandler {
       ])
     context.write(wrapOutboundOut(.head(response)), promise: promise)
     context.write(wrapOutboundOut(.body(context.channel.allocator.buffer(bytes: body))), promise: nil)
+    // A client that still sends is not waited for; a moment, so that the answer is not lost on its way.
+    let channel = context.channel
+    context.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
   }
 
   /// What the reader of bytes found.
@@ -45,9 +48,6 @@ final class BrokenRequests: ChannelDuplexHandler, RemovableChannelHandler {
         .invalidRequest, "the address or the headers of the request are longer, or more, than this server takes",
         code: "headers_too_large")
     }
-    return APIError(
-      .invalidRequest,
-      "this is no HTTP request: \(failure). Of a client that means TLS, check that its address begins with http://",
-      code: "invalid_http")
+    return APIError(.invalidRequest, "this is no HTTP request: \(failure)", code: "invalid_http")
   }
 }
