@@ -17,7 +17,7 @@ help:
 	@echo 'make fuzz      damaged files for ten minutes instead of seconds'
 	@echo 'make soak      two hundred kills of a run instead of ten, each resumed and compared; twenty thousand'
 	@echo '               requests in random company instead of one thousand, each compared with itself alone'
-	@echo 'make test-full-disk  a checkpoint on a file system that is full (needs root, to make one)'
+	@echo 'make test-full-disk  a checkpoint and a server on a file system that is full (needs root, to make one)'
 	@echo 'make compare   logits, text, training and exports against the peers (Python; see Docs/accuracy.md)'
 	@echo 'make test-mpi  training by several processes and hosts over MPI (installs Open MPI; hosts need root)'
 	@echo 'make chitchat  fine-tuning on conversations between people, with and without replay (Python)'
@@ -183,7 +183,7 @@ soak:
 test-full-disk:
 	@mkdir -p .build/full-disk
 	unshare --mount sh -c 'mount -t tmpfs -o size=1m none .build/full-disk && HEARTH_TEST_FULL_DISK=$$PWD/.build/full-disk \
-	  Scripts/test.sh --no-parallel --filter "aFullFileSystemKeepsTheCheckpointBefore|leavesNothingOnAFullDisk"'
+	  Scripts/test.sh --no-parallel --filter "aFullFileSystemKeepsTheCheckpointBefore|leavesNothingOnAFullDisk|aServerOnAFullDisk"'
 
 # Each program prints rates beside what registers and memory of this machine allow.
 RATES = clang -std=gnu17 -O3 -Wno-psabi -ffp-contract=off -fno-math-errno -ISources/CKernels/include \

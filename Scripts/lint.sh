@@ -17,14 +17,14 @@ system='Foundation|FoundationNetworking|FoundationEssentials|Glibc|Dispatch|Sync
 allowed_CKernels='' allowed_Engine='CKernels' allowed_Tokenizers=''
 allowed_Chat='Engine|Tokenizers|Crypto|Yams|AsyncHTTPClient|NIOCore|NIOPosix|NIOHTTP1'
 allowed_Server='Chat|Engine|Tokenizers|Crypto|CryptoExtras|GRDB|Hummingbird|HummingbirdCore|HummingbirdTLS|HTTPTypes|Logging'
-allowed_Server+='|NIOCore|NIOHTTPTypes|NIOPosix|NIOSSL|ServiceLifecycle|UnixSignals'
+allowed_Server+='|NIOCore|NIOHTTP1|NIOHTTPTypes|NIOPosix|NIOSSL|ServiceLifecycle|UnixSignals'
 allowed_hearth='Chat|Engine|Tokenizers|Server|ArgumentParser|CMPI'
 for target in Engine Tokenizers Chat Server hearth; do
   variable=allowed_$target
   pattern="^($system${!variable:+|${!variable}})\$"
   while IFS=: read -r file module; do
     [[ $module =~ $pattern ]] || complain "$file imports $module, which $target may not (Docs/architecture.md)"
-  done < <(grep -rhoHE '^(@[a-zA-Z_(): ]+ )?(public |internal |package |private |fileprivate )?import [A-Za-z]+' \
+  done < <(grep -rhoHE '^(@[a-zA-Z_(): ]+ )?(public |internal |package |private |fileprivate )?import [A-Za-z0-9]+' \
     --include='*.swift' "Sources/$target" | sed -E 's/:.*import /:/')
 done
 

@@ -70,6 +70,7 @@ QUERIES = {
 
 # method, path, scope ("" is open), what it does, the body's schema, the answer's type
 ROUTES = [
+    ("get", "/", "", "Whether anything listens", None, "text/plain"),
     ("get", "/health", "", "Whether the process lives", None, "application/json"),
     ("get", "/ready", "", "Whether requests are taken", None, "application/json"),
     ("get", "/metrics", "metrics", "Figures for Prometheus", None, "text/plain"),
@@ -148,7 +149,14 @@ ROUTES = [
 ]
 
 
-def refusals(path, scope, body):
+# What writes into the server's store, or may: completions do when they are to be kept.
+WRITES = {("post", "/v1/files"), ("delete", "/v1/files/{file}"), ("post", "/v1/fine_tuning/jobs"),
+          ("post", "/v1/fine_tuning/jobs/{job}/cancel"), ("post", "/v1/chat/completions"),
+          ("post", "/v1/chat/completions/{completion}"), ("delete", "/v1/chat/completions/{completion}"), ("post", "/v1/feedback"),
+          ("delete", "/v1/feedback/{feedback}")}
+
+
+def refusals(method, path, scope, body):
     # Of two Host headers, whoever asks.
     statuses = {400: "The request is not what HTTP has"}
     if scope:
@@ -163,13 +171,15 @@ def refusals(path, scope, body):
         statuses[404] = "There is no such model, file, job, conversation or opinion"
     if path == "/ready" or scope and path != "/metrics":
         statuses[503] = "Too many requests wait, the audit log cannot be written, or the server is ending; Retry-After says when to come back"
+    if (method, path) in WRITES:
+        statuses[507] = "The server's disk is full, and nothing was kept; the error says which file system"
     return {str(status): {"description": text} for status, text in sorted(statuses.items())}
 
 
 def operation(method, path, scope, summary, body, answer):
     result = {"summary": summary, "operationId": (method + path).replace("/", "_").replace("{", "").replace("}", ""),
               "x-scope": scope or "none", "security": [{"key": []}] if scope else [],
-              "responses": {"200": {"description": "Done", "content": {answer: {}}}, **refusals(path, scope, body)}}
+              "responses": {"200": {"description": "Done", "content": {answer: {}}}, **refusals(method, path, scope, body)}}
     if body is not None and isinstance(body, dict) and "stream" in body["properties"]:
         result["responses"]["200"]["content"] = {"application/json": {}, (
             "application/x-ndjson" if path.startswith("/api/") else "text/event-stream"): {}}

@@ -21,6 +21,15 @@ LONG = {**ENDLESS, "max_tokens": 1500 if MODEL == "tiny" else 400}
 
 
 class ServerTests(unittest.TestCase):
+    def test_those_who_look_whether_it_runs(self):
+        server = Server()
+        try:
+            for reply in (httpx.get(server.address), httpx.head(server.address)):
+                self.assertEqual((reply.status_code, reply.headers["content-type"]), (200, "text/plain; charset=utf-8"))
+            self.assertEqual(httpx.get(server.address).text, "Hearth is running")
+        finally:
+            server.end()
+
     def figure(self, client, name):
         """A figure of /metrics."""
         lines = client.get("/metrics").text.splitlines()
@@ -65,6 +74,11 @@ class ServerTests(unittest.TestCase):
         thread.join()
         status, log = server.end()
         self.assertEqual(status, 0, log)
+        told = [line for line in map(json.loads, log.splitlines()) if line["message"] == "request"]
+        self.assertTrue(told)
+        for line in told:
+            self.assertEqual((type(line["status"]), type(line["complete"])), (int, bool), line)
+            self.assertGreaterEqual(line["seconds"], 0, line)
         self.assertIn("data: [DONE]", finished[0])
 
     def test_tls(self):

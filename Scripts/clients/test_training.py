@@ -54,7 +54,16 @@ class TrainingTests(unittest.TestCase):
             self.assertIn(job.id, [found.id for found in client.fine_tuning.jobs.list()])
             events = client.fine_tuning.jobs.list_events(job.id).data
             self.assertTrue(any(event.message.startswith("step 2") for event in events))
-            self.assertTrue(client.fine_tuning.jobs.checkpoints.list(job.id).data)
+            checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
+            self.assertTrue(checkpoints)
+            for checkpoint in checkpoints:
+                name = checkpoint.fine_tuned_model_checkpoint
+                self.assertEqual(client.models.retrieve(name).tuning["step"], checkpoint.step_number)
+                reply = client.chat.completions.create(
+                    model=name, messages=[{"role": "user", "content": "What is item 3?"}], max_tokens=4)
+                self.assertEqual((reply.model, reply.usage.completion_tokens <= 4), (name, True))
+            with self.assertRaises(openai.NotFoundError):
+                client.models.retrieve(f"{name.rsplit('-', 1)[0]}-999")
             # In parts, from the latest on; the client puts them together.
             first = client.fine_tuning.jobs.list_events(job.id, limit=2)
             self.assertEqual([event.id for event in first.data], [event.id for event in events[:2]])

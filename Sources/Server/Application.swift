@@ -71,7 +71,8 @@ public struct HearthServer: Sendable {
     }
     if settings.auditsContents {
       logger.info(
-        "the audit log keeps what is asked and answered", metadata: ["encrypted": "\(settings.storageKey != nil)"])
+        "the audit log keeps what is asked and answered",
+        metadata: ["encrypted": .stringConvertible(settings.storageKey != nil)])
     }
     let state = ServerState(
       settings, storage: storage, room: room, logger: logger, started: Clock.seconds, signingKeys: signingKeys)
@@ -120,7 +121,8 @@ public struct HearthServer: Sendable {
     ])
     let (limits, settings) = (settings.limits, settings)
     let http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [ConnectionWatch()], idleTimeout: .seconds(Int64(limits.idleSeconds)),
+      additionalChannelHandlers: [TargetNames(), ConnectionWatch(), BrokenRequests()],
+      idleTimeout: .seconds(Int64(limits.idleSeconds)),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
         maxHeaderFieldCount: limits.headerCount))
@@ -220,7 +222,7 @@ private struct Reception: Service {
   func run() async throws {
     try await gracefulShutdown()
     state.drain()
-    state.logger.info("ending", metadata: ["answers": "\(state.room.answerCount)"])
+    state.logger.info("ending", metadata: ["answers": .stringConvertible(state.room.answerCount)])
     // A little less than all may take, so that the rest of the end has its time too.
     let deadline = ContinuousClock.now + .seconds(Double(state.settings.drainSeconds) * 0.9)
     while state.room.answerCount > 0, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(20)) }

@@ -101,6 +101,15 @@ public struct ServerSettings: Sendable {
 public struct ServerError: Error, Sendable, Equatable, CustomStringConvertible {
   /// What is wrong and what to do about it.
   public let description: String
+  /// The file system that had no room, if that was it.
+  let fullDisk: FullDisk?
+
   /// An error with this message.
-  public init(_ description: String) { self.description = description }
+  public init(_ description: String) { (self.description, fullDisk) = (description, nil) }
+
+  /// There is no room for a file.
+  init(_ path: String, _ fullDisk: FullDisk) {
+    description = "\(path): \(fullDisk)"
+    self.fullDisk = fullDisk
+  }
 }

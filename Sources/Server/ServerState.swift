@@ -15,6 +15,8 @@ final class ServerState: Sendable {
   let started: Int
   /// What trains; nothing until the server runs.
   let jobs = JobsHolder()
+  /// What jobs have saved on their way, as models.
+  private let checkpoints = TunedCheckpoints()
   private let draining = Atomic(false)
 
   init(
@@ -38,10 +40,20 @@ final class ServerState: Sendable {
     room.close()
   }
 
-  /// The model of a request.
+  /// The model of a request, checkpoints of jobs included.
   ///
   /// - Throws: `APIError` with the names that there are.
-  func model(_ name: String) throws(APIError) -> ServedModel {
+  func model(_ name: String) async throws -> ServedModel {
+    if let checkpoint = TunedCheckpoints.Name(name), let model = try await checkpoints.model(checkpoint, self) {
+      return model
+    }
+    return try loadedModel(name)
+  }
+
+  /// A model that is loaded.
+  ///
+  /// - Throws: `APIError` with the names that there are.
+  func loadedModel(_ name: String) throws(APIError) -> ServedModel {
     if let model = room.model(name) { return model }
     let names = room.models.map(\.name).joined(separator: ", ")
     throw APIError(
@@ -57,10 +69,10 @@ final class ServerState: Sendable {
     try access.requireTokens(principal)
   }
 
-  /// Logs what was not the client's fault.
+  /// Logs what was not the client's fault, and its owner has to see to.
   func note(_ error: any Error, _ context: ServerContext) {
     let apiError = APIError(error)
-    if apiError.kind == .internalError {
+    if apiError.kind == .internalError || apiError.kind == .diskFull {
       logger.error("request failed", metadata: ["request.id": "\(context.requestID)", "error": "\(error)"])
     }
   }

@@ -22,7 +22,7 @@ import Testing
     } _: { server in
       let endpoints = AccessTests.endpoints(server.storage)
       #expect(endpoints.count >= 8)
-      #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/health", "/ready"])
+      #expect(endpoints.filter { $0.access == .open }.map(\.path) == ["/", "/health", "/ready"])
       for endpoint in endpoints {
         guard case .scope(let scope) = endpoint.access else { continue }
         let path = endpoint.path.split(separator: "/").map { $0.hasPrefix("{") ? "x" : String($0) }.joined(
@@ -125,12 +125,13 @@ import Testing
       for (method, path, allowed) in [
         ("PUT", "/v1/models", "GET, HEAD"), ("GET", "/v1/messages", "POST"), ("HEAD", "/v1/messages", "POST"),
         ("DELETE", "/v1/chat/completions", "GET, HEAD, POST"), ("OPTIONS", "/health", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD"),
         ("PATCH", "/v1/files/file-x", "GET, HEAD, DELETE"),
       ] {
         let reply = try await server.client.send(method, path)
         #expect(reply.status == 405 && reply.headers["allow"] == allowed, "\(method) \(path): \(reply)")
       }
-      for path in ["/health", "/ready", "/v1/models"] {
+      for path in ["/", "/health", "/ready", "/v1/models"] {
         let (head, whole) = (try await server.client.send("HEAD", path), try await server.client.get(path))
         #expect(head.status == 200 && head.body.isEmpty, "\(path)")
         #expect(head.headers["content-length"] == whole.headers["content-length"], "\(path)")
@@ -140,6 +141,22 @@ import Testing
       #expect(try await server.client.send("PUT", "/v1/models").status == 401)
       #expect(try await server.client.send("HEAD", "/v1/models").status == 401)
       #expect(try await server.client.send("HEAD", "/health").status == 200)
+    }
+  }
+
+  @Test func whoeverLooksWhetherItRunsIsToldSo() async throws {
+    try await TestServer.run { _ in
+    } prepare: {
+      _ = try $0.createKey(name: "a", scopes: ["chat"])
+    } _: { server in
+      for headers in [[:], ["Authorization": "Bearer hearth_wrong"]] {
+        let reply = try await server.client.get("/", headers)
+        #expect(reply.status == 200 && reply.text == "Hearth is running", "\(reply)")
+        #expect(reply.headers["content-type"] == "text/plain; charset=utf-8")
+        let head = try await server.client.send("HEAD", "/", headers: headers)
+        #expect(head.status == 200 && head.body.isEmpty)
+      }
+      #expect(try await server.client.get("/", ["Host": "evil.example"]).status == 403)
     }
   }
 
@@ -241,6 +258,45 @@ import Testing
       let allowed = try await server.client.get("/v1/models", ["Origin": "https://app.example"])
       #expect(allowed.headers["access-control-allow-origin"] == "https://app.example")
       #expect(allowed.headers["access-control-allow-credentials"] == nil)
+    }
+  }
+
+  @Test func aTargetWithANameIsJudgedByIt() async throws {
+    try await TestServer.run { server in
+      func reply(_ target: String, host: String = "localhost", _ more: String = "") async throws -> HTTPClient.Reply {
+        let text = "GET \(target) HTTP/1.1\r\nHost: \(host)\r\nConnection: close\r\n\(more)\r\n"
+        return try HTTPClient.reply(try await server.client.exchange(Array(text.utf8)))
+      }
+      let port = server.client.port
+      for target in ["http://localhost/v1/models", "http://127.0.0.1:\(port)/v1/models", "HTTP://[::1]:1/v1/models"] {
+        #expect(try await reply(target).status == 200, "\(target)")
+      }
+      for target in [
+        "http://evil.example/v1/models", "https://evil.example:80/v1/models", "http://127.0.0.1@evil.example/v1/models",
+        "http://evil.example?x=/v1/models", "http://localhost.evil.example/", "x://evil.example/health",
+      ] {
+        let refused = try await reply(target)
+        // Some of these the reader of bytes takes for no target at all.
+        #expect([400, 403].contains(refused.status), "\(target): \(refused)")
+      }
+      let refused = try await reply("http://evil.example/v1/models")
+      #expect(refused.status == 403 && refused.json["error"]?["code"] == "unknown_host")
+      // Host does not count then, but two of them are two.
+      #expect(try await reply("http://localhost/v1/models", host: "evil.example").status == 200)
+      let twice = try await reply("http://localhost/v1/models", "Host: localhost\r\n")
+      #expect(twice.status == 400 && twice.json["error"]?["code"] == "invalid_host")
+      // Whether a page is one of this server's is asked of the same name.
+      #expect(
+        try await reply("http://127.0.0.1/v1/models", host: "localhost", "Origin: http://localhost\r\n").status == 403)
+    }
+    for path in ["/v1/http://evil.example/", "//evil.example/x", "*", "/"] {
+      #expect(TargetNames.name(of: path) == nil, "\(path)")
+    }
+    for (target, name) in [
+      ("http:///x", ""), ("http://a:1#b/x", "a:1"), ("http://a@b/", "a@b"), ("evil.example:80", "evil.example:80"),
+      ("x:/health", "x:/health"), ("http://a", "a"),
+    ] {
+      #expect(TargetNames.name(of: target) == name, "\(target)")
     }
   }
 

@@ -162,6 +162,42 @@ import Testing
     }
   }
 
+  @Test func aFormatThatTheVocabularyCannotWriteIsRefusedInEachApisWords() async throws {
+    // A description of a tool takes more than the usual context.
+    try await TestServer.run(contextLength: 512) { server in
+      // No token of this tokenizer has a byte of these letters.
+      let schema: JSON = ["type": "object", "properties": ["ключ": ["type": "null"]], "required": ["ключ"]]
+      let (model, question) = (JSON.string(server.model), TestServer.question("Hi"))
+      let format: JSON = ["type": "json_schema", "name": "x", "schema": schema]
+      for (path, body, code) in [
+        (
+          "/v1/chat/completions",
+          [
+            "model": model, "messages": question,
+            "response_format": ["type": "json_schema", "json_schema": ["name": "x", "schema": schema]],
+          ], ["error", "code"]
+        ), ("/v1/responses", ["model": model, "input": "Hi", "text": ["format": format]], ["error", "code"]),
+        (
+          "/v1/messages",
+          [
+            "model": model, "messages": question, "max_tokens": 60, "tools": [["name": "f", "input_schema": schema]],
+            "tool_choice": ["type": "any"],
+          ], ["error", "type"]
+        ), ("/api/chat", ["model": model, "messages": question, "stream": false, "format": schema], ["error"]),
+      ] as [(String, JSON, [String])] {
+        let reply = try await server.client.post(path, body)
+        #expect(reply.status == 400 && reply.text.contains("no token for the character"), "\(path): \(reply.text)")
+        let word = code.reduce(reply.json) { $0[$1] ?? .null }.text ?? ""
+        #expect(
+          code == ["error"] || ["unsupported_schema", "invalid_request_error"].contains(word), "\(path): \(reply.text)")
+      }
+      // Where something else may come, it does.
+      let reply = try await server.client.post(
+        "/api/chat", ["model": model, "messages": question, "stream": false, "format": ["enum": ["ключ", "a"]]])
+      #expect(reply.status == 200 && reply.json["message"]?["content"] == #""a""#, "\(reply.text)")
+    }
+  }
+
   @Test func anAnswerThatIsHeldToAFormatIsNotCutOff() async throws {
     try await TestServer.run { server in
       let (model, hello): (JSON, JSON) = (.string(server.model), TestServer.question("Hello"))

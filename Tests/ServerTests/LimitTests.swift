@@ -1,3 +1,4 @@
+import Chat
 import Foundation
 import Testing
 
@@ -17,8 +18,12 @@ import Testing
         String(repeating: "X-Sum: " + String(repeating: "a", count: 4000) + "\r\n", count: 20),
       ] {
         let reply = try await raw(server, head + attack + "\r\n")
-        #expect(!reply.hasPrefix("HTTP/1.1 200"), "\(reply.prefix(60))")
+        #expect(reply.hasPrefix("HTTP/1.1 400") && reply.contains("headers_too_large"), "\(reply.prefix(200))")
       }
+      // Who sends on and on is not kept for the seventy-five seconds that a connection may be idle.
+      let began = ContinuousClock.now
+      _ = try? await raw(server, head + "X-Long: " + String(repeating: "a", count: 16 << 20))
+      #expect(ContinuousClock.now - began < .seconds(60))
       let after = try await server.client.get("/health")
       #expect(after.status == 200)
     }
@@ -59,6 +64,28 @@ import Testing
       #expect(String(decoding: first, as: UTF8.self) == "HTTP/1.1 100 Continue\r\n\r\n")
       // What is too long is not asked for.
       #expect(try await raw(server, head(2000)).hasPrefix("HTTP/1.1 413"))
+    }
+  }
+
+  @Test func whatIsNoRequestIsToldWhy() async throws {
+    try await TestServer.run { server in
+      for text in [
+        "garbage\r\n\r\n", "GET /health HTTP/9.9\r\nHost: localhost\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nno header: x\r\n\r\n",
+      ] {
+        let reply = try HTTPClient.reply(try await server.client.exchange(Array(text.utf8)))
+        #expect(reply.status == 400 && reply.headers["connection"] == "close", "\(text): \(reply)")
+        #expect(reply.headers["content-type"] == "application/json" && reply.headers["x-request-id"] != nil)
+        let error = reply.json["error"]
+        #expect(error?["type"] == "invalid_request_error" && error?["code"] == "invalid_http", "\(text): \(reply.text)")
+        #expect(reply.headers["content-length"] == "\(reply.body.count)")
+      }
+      // What came whole before is answered first, and in its own words.
+      let both = try await raw(
+        server, "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}garbage\r\n\r\n")
+      let places = ["model is missing", "invalid_http"].map { both.range(of: $0)?.lowerBound }
+      #expect(both.components(separatedBy: "HTTP/1.1 400").count == 3, "\(both)")
+      if let first = places[0], let second = places[1] { #expect(first < second) } else { Issue.record("\(both)") }
     }
   }
 

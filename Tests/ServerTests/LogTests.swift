@@ -1,4 +1,6 @@
+import Chat
 import Foundation
+import Logging
 import Synchronization
 import Testing
 
@@ -14,6 +16,20 @@ import Testing
       LineQueue(descriptor: pipe.fileHandleForWriting.fileDescriptor, byteLimit: byteLimit),
       pipe.fileHandleForReading, pipe.fileHandleForWriting
     )
+  }
+
+  @Test func numbersAreNumbers() throws {
+    let metadata: Logger.Metadata = [
+      "status": .stringConvertible(404), "seconds": .stringConvertible(0.0312), "complete": .stringConvertible(true),
+      "path": "/v1/12", "key": "7", "odd": .stringConvertible(Double.nan),
+    ]
+    let line = JSONLog.line(.info, "request", "hearth", metadata, isJSON: true)
+    let object = try JSON(parsing: Array(line.utf8))
+    #expect(object["status"]?.number == 404 && object["seconds"]?.number == 0.0312 && object["complete"] == true)
+    #expect(object["path"] == "/v1/12" && object["key"] == "7" && object["odd"] == .null && object["level"] == "info")
+    #expect(line.hasSuffix("}\n") && line.filter { $0 == "\n" }.count == 1)
+    let plain = JSONLog.line(.info, "request", "hearth", metadata, isJSON: false)
+    #expect(plain.contains(" seconds=0.0312 status=404\n"), "\(plain)")
   }
 
   @Test func whatIsReadIsWholeAndInOrder() throws {

@@ -53,6 +53,68 @@ import Testing
     }
   }
 
+  /// Each version that was ever released: what it knew of the file.
+  @Test(arguments: [
+    "1 keys, usage, audit", "2 files, jobs", "3 conversations, feedback", "4 contents of the audit log",
+  ])
+  func filesOfEarlierVersionsKeepWhatTheyHold(_ last: String) throws {
+    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: home) }
+    try FileManager.default.createDirectory(at: home, withIntermediateDirectories: true)
+    let path = home.appending(path: Storage.name).path
+    let number = Int(last.prefix(1)) ?? 0
+    do {
+      let queue = try DatabaseQueue(path: path)
+      try Storage.migrator.migrate(queue, upTo: last)
+      try queue.write {
+        try $0.execute(
+          sql: """
+            INSERT INTO key VALUES ('key-a', 'a', x'00', 'chat', 5, NULL, 1.5, NULL);
+            INSERT INTO usage VALUES ('key-a', '2026-01-31', 'm', 1, 20, 3);
+            """)
+        if number >= 2 {
+          try $0.execute(
+            sql: """
+              INSERT INTO file VALUES ('file-a', 'key-a', 'jars.jsonl', 'fine-tune', 7, 1);
+              INSERT INTO job VALUES ('ftjob-a', 'key-a', 'm', '/m', 't', 'file-a', NULL, 1, NULL, NULL, 0, 1, 'succeeded', 2,
+                NULL, 9);
+              INSERT INTO job_event VALUES ('ftjob-a', 1, 1, 'info', 'created', NULL);
+              """)
+        }
+        if number >= 3 {
+          try $0.execute(
+            sql:
+              #"INSERT INTO conversation VALUES (1, 'chatcmpl-a', 'key-a', 'm', 1, NULL, CAST('{"metadata":{}}' AS BLOB))"#
+          )
+        }
+      }
+      try queue.close()
+    }
+    let storage = try Storage(path: path)
+    #expect(try storage.keys().map(\.name) == ["a"])
+    #expect(try storage.tokens(of: "key-a", day: "2026-01-31") == 23)
+    #expect(try storage.files(of: "key-a").map(\.name) == (number >= 2 ? ["jars.jsonl"] : []))
+    #expect(try storage.jobs(of: nil).map(\.trainedTokens) == (number >= 2 ? [9] : []))
+    #expect(try storage.events(of: "ftjob-a").count == (number >= 2 ? 1 : 0))
+    if number >= 3 { #expect(try storage.owner("key-a") == "key-a") }
+    // And what this version adds can be used.
+    try storage.record(
+      [:], [AuditEntry(actor: "a", action: "GET /", object: "x", outcome: "200", content: Array("{}".utf8))])
+    #expect(try storage.verifyAudit().isWhole)
+  }
+
+  @Test func filesOfLaterVersionsAreLeftAlone() throws {
+    try withStorage { storage in
+      try storage.queue.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('99 later')") }
+      try storage.queue.close()
+      let before = try Data(contentsOf: URL(filePath: storage.path))
+      let error = #expect(throws: ServerError.self) { _ = try Storage(path: storage.path) }
+      #expect(error?.description.contains("written by a later version of Hearth") == true)
+      #expect(error?.description.contains("check the file") == false)
+      #expect(try Data(contentsOf: URL(filePath: storage.path)) == before)
+    }
+  }
+
   @Test func theAuditLogTellsWhatWasChanged() throws {
     try withStorage { storage in
       for number in 0..<5 {

@@ -56,7 +56,7 @@ struct RunFolder: Sendable {
 
   func file(_ name: String) -> String { path + "/" + name }
   private var checkpoints: String { path + "/checkpoints" }
-  private func checkpoint(_ step: Int) -> String { checkpoints + "/step-\(step)" }
+  func checkpoint(_ step: Int) -> String { checkpoints + "/step-\(step)" }
 
   /// Makes the folder for a new run.
   ///

@@ -8,16 +8,18 @@ extension ChatModel {
   /// - Parameters:
   ///   - path: A GGUF file, a Hugging Face folder, or a folder that `hearth finetune` wrote.
   ///   - name: What to call it; the path when nil.
+  ///   - step: Of a run folder, the step whose checkpoint is meant; nil for the one that counts.
   ///   - room: The context that is wanted, and whether a model that does not fit into memory is refused before its weights are read.
   /// - Throws: `CheckpointError`, `TokenizerError`, `TemplateError`, `ChatModelError`, `RoomError` or `RunError`, each naming the
   ///   file.
   public static func open(
-    path: String, name: String? = nil, precision: Precision = .serving, pool: WorkerPool = WorkerPool(),
-    room: Room = Room()
+    path: String, name: String? = nil, step: Int? = nil, precision: Precision = .serving,
+    pool: WorkerPool = WorkerPool(), room: Room = Room()
   ) throws -> ChatModel {
     let name = name ?? path
     defer { FreedMemory.giveBack() }
-    if let run = try TunedModel(ifRunFolder: path) {
+    if var run = try TunedModel(ifRunFolder: path) {
+      run.step = step
       return try run.open(name: name, precision: precision, pool: pool, room: room)
     }
     let checkpoint = try Checkpoint.open(path)

@@ -18,6 +18,8 @@ public struct TunedModel: Codable, Sendable, Equatable {
   public var weights: String?
   /// The run folder; not part of the record.
   public var folder: String = ""
+  /// The step whose checkpoint is meant; nil for the one that counts. Not part of the record.
+  var step: Int?
 
   private enum CodingKeys: String, CodingKey {
     case base, baseName = "base_name", method, fingerprint, weights
@@ -49,8 +51,20 @@ public struct TunedModel: Codable, Sendable, Equatable {
     folder = path
   }
 
-  /// The checkpoint that counts: the best one, or the latest when none was evaluated yet.
+  /// The record of where a model lies; nil when that is no run folder.
+  ///
+  /// - Throws: `RunError` when the record is damaged.
+  init?(_ location: ModelStore.Location) throws {
+    try self.init(ifRunFolder: location.path)
+    step = location.step
+  }
+
+  /// The checkpoint that was asked for. Else the one that counts: the best one, or the latest when none was evaluated yet.
   public var checkpointPath: String? {
+    if let step {
+      let path = RunFolder(folder).checkpoint(step)
+      return FileManager.default.fileExists(atPath: path) ? path : nil
+    }
     for name in ["best", "latest"] {
       let path = folder + "/" + name
       if FileManager.default.fileExists(atPath: path) { return path }
@@ -79,6 +93,7 @@ public struct TunedModel: Codable, Sendable, Equatable {
 
   private func requireCheckpoint() throws -> String {
     if let checkpointPath { return checkpointPath }
+    if let step { throw RunError("\(folder): has no checkpoint of step \(step) any more: ask for another") }
     throw RunError("\(folder): the run has not written a checkpoint yet: continue it with hearth finetune --resume")
   }
 

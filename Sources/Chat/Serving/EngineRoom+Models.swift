@@ -20,11 +20,11 @@ extension EngineRoom {
     await beginLoading()
     defer { endLoading() }
     let name = name ?? location.name
-    let run = try TunedModel(ifRunFolder: location.path)
+    let run = try TunedModel(location)
     let room = Room(contextLength: settings.contextLength, isChecked: isChecked, cacheType: settings.cacheType)
-    func open(_ path: String, _ name: String) async throws -> sending ChatModel {
+    func open(_ path: String, _ name: String, step: Int? = nil) async throws -> sending ChatModel {
       try await ModelOpening.open(
-        path, name: name, precision: precision, threads: threads, room: room, onOpening: settings.onOpening)
+        path, name: name, step: step, precision: precision, threads: threads, room: room, onOpening: settings.onOpening)
     }
     let (station, model): (Station, ChatModel)
     if let run, run.isAdapter {
@@ -38,7 +38,7 @@ extension EngineRoom {
     } else if run == nil, let found = self.station(location.path) {
       (station, model) = (found, found.model)
     } else {
-      model = try await open(location.path, name)
+      model = try await open(location.path, name, step: location.step)
       // Weights that full fine-tuning changed are nobody's base.
       station = Station(model, path: run == nil ? Self.path(location.path) : "", settings)
     }
@@ -97,13 +97,13 @@ extension EngineRoom {
 private enum ModelOpening {
   /// Opens a model, which belongs to whoever asked.
   static func open(
-    _ path: String, name: String, precision: Precision, threads: Int?, room: Room,
+    _ path: String, name: String, step: Int?, precision: Precision, threads: Int?, room: Room,
     onOpening: @escaping @Sendable (String) -> Void
   ) async throws -> sending ChatModel {
     try await apart {
       onOpening(path)
       return try ChatModel.open(
-        path: path, name: name, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
+        path: path, name: name, step: step, precision: precision, pool: WorkerPool(threadCount: threads), room: room)
     }
   }
 

@@ -24,7 +24,7 @@ public struct ModelFacts: Encodable, Sendable {
   ///
   /// - Throws: `CheckpointError` or `RunError` when the model cannot be opened.
   public init(_ location: ModelStore.Location) throws {
-    let run = try TunedModel(ifRunFolder: location.path)
+    let run = try TunedModel(location)
     let checkpoint = try Checkpoint.open(run?.base ?? location.path)
     var (bytes, count): ([String: Int], Int) = ([:], 0)
     for name in checkpoint.tensorNames {

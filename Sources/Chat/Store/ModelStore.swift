@@ -12,6 +12,16 @@ public struct ModelStore: Sendable {
     public let path: String
     /// The name in the store, or the path as the user wrote it.
     public let name: String
+    /// Of a run folder: the step whose checkpoint is meant; nil for the one that counts.
+    public var step: Int?
+
+    /// One checkpoint of a run; nil when it is not there.
+    ///
+    /// - Parameter name: What to call it.
+    public static func checkpoint(_ step: Int, of run: String, as name: String) -> Location? {
+      guard FileManager.default.fileExists(atPath: RunFolder(run).checkpoint(step)) else { return nil }
+      return Location(path: run, name: name, step: step)
+    }
   }
 
   /// `$HEARTH_HOME`, else `$XDG_DATA_HOME/hearth`, else `~/.local/share/hearth`.

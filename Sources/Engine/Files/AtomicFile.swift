@@ -115,9 +115,11 @@ package enum AtomicFile {
     let blockByteCount = UInt64(status.f_frsize)
     guard UInt64(byteCount) / blockByteCount > UInt64(status.f_bavail) else { return }
     let available = UInt64(status.f_bavail).multipliedReportingOverflow(by: blockByteCount)
-    throw FileError(
+    var error = FileError(
       path: path,
       problem: "needs \(byteCount) bytes, but the disk has only \(available.partialValue) left",
       advice: "Free space on the disk, or choose another folder")
+    error.errno = ENOSPC
+    throw error
   }
 }

@@ -12,7 +12,7 @@ struct Gatekeeper: RouterMiddleware {
     _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
   ) async throws -> Response {
     // Those who only ask whether the server lives need no valid key to hear it.
-    let isProbe = request.uri.path == "/health" || request.uri.path == "/ready"
+    let isProbe = ["/", "/health", "/ready"].contains(request.uri.path)
     if !isProbe {
       let address = context.channel.remoteAddress?.ipAddress ?? "?"
       context.principal = try await state.access.authenticate(request.headers, from: address)

@@ -18,7 +18,7 @@ struct RequestLog: RouterMiddleware {
     } catch {
       state.note(error, context)
       let failure = APIError(error)
-      if failure.kind == .rateLimited || failure.kind == .quotaExceeded || failure.kind == .overloaded {
+      if [.rateLimited, .quotaExceeded, .overloaded, .diskFull].contains(failure.kind) {
         state.metrics.add(.refusals, 1, ["reason": failure.code ?? "other"])
       }
       response = Dialect(path: request.uri.path).response(to: failure, requestID: context.requestID)
@@ -48,13 +48,14 @@ struct RequestLog: RouterMiddleware {
     state.metrics.add(.requests, 1, ["route": route, "method": request.method.rawValue, "status": String(status.code)])
     state.metrics.observe(.requestSeconds, seconds, ["route": route])
     let actor = context.principal?.id ?? "nobody"
-    let isProbe = route == "/health" || route == "/ready" || route == "/metrics"
+    let isProbe = route == "/" || route == "/health" || route == "/ready" || route == "/metrics"
     state.logger.log(
       level: isProbe ? .debug : .info, "request",
       metadata: [
         "request.id": "\(context.requestID)", "method": "\(request.method.rawValue)", "path": "\(request.uri.path)",
-        "status": "\(status.code)", "seconds": "\((seconds * 10_000).rounded() / 10_000)", "key": "\(actor)",
-        "complete": "\(isComplete)",
+        "status": .stringConvertible(status.code),
+        "seconds": .stringConvertible((seconds * 10_000).rounded() / 10_000), "key": "\(actor)",
+        "complete": .stringConvertible(isComplete),
       ])
     if !isProbe, context.principal != nil {
       state.access.note(

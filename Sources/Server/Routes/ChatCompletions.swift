@@ -8,7 +8,8 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addChatCompletions(_ state: ServerState) {
     on(.post, "/v1/chat/completions", .scope(.chat)) { request, context in
-      let wanted = try ChatCompletionRequest(try await request.fields(state, context), owner: context.owner, state)
+      let wanted = try await ChatCompletionRequest(
+        try await request.fields(state, context), owner: context.owner, state)
       try state.admit(context)
       if wanted.keeping != nil {
         try await state.storage.requireRoom(context.owner, most: state.settings.limits.storedBytes)
@@ -30,10 +31,10 @@ struct ChatCompletionRequest: Sendable {
   /// What is kept with the answer; nil for nothing.
   let keeping: ConversationKeeping?
 
-  init(_ given: Fields, owner: String, _ state: ServerState) throws {
+  init(_ given: Fields, owner: String, _ state: ServerState) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try state.model(try fields.requiredString("model"))
+    model = try await state.model(try fields.requiredString("model"))
     let messages = try MessageFields.messages(&fields, limits)
     var sampling = try SamplingFields(&fields, limits)
     let old = try fields.integer("max_tokens", in: 1...Int(Int32.max))

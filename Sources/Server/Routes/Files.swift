@@ -83,14 +83,20 @@ struct UploadedFiles: Sendable {
       id: Identifier.make("file"), owner: owner, name: String((part.fileName ?? "data.jsonl").prefix(200)),
       purpose: "fine-tune", bytes: part.content.count, created: Clock.seconds)
     let path = path(record.id)
-    try state.storage.makeFolderOfFiles()
-    try AtomicFile.write(part.content, to: path, permissions: 0o600)
+    do {
+      try state.storage.makeFolderOfFiles()
+      try AtomicFile.write(part.content, to: path, permissions: 0o600)
+    } catch { throw FullDisk(error, at: path) ?? error }
     do { _ = try Dataset(files: [path]) } catch {
       try? FileManager.default.removeItem(atPath: path)
       throw APIError.invalid(
         "file", "\(error)".replacing(path, with: record.name), code: "invalid_training_file")
     }
-    try state.storage.add(record)
+    do { try state.storage.add(record) } catch {
+      // Bytes that no record knows would stay for ever.
+      try? FileManager.default.removeItem(atPath: path)
+      throw error
+    }
     return record
   }
 }

@@ -8,7 +8,7 @@ extension RouteTable {
   mutating func addFineTuning(_ state: ServerState) {
     let jobs = state.jobs
     on(.post, "/v1/fine_tuning/jobs", .scope(.train)) { request, context in
-      let job = try FineTuningRequest.job(try await request.fields(state, context), state, context)
+      let job = try await FineTuningRequest.job(try await request.fields(state, context), state, context)
       guard let jobs = jobs.current else {
         throw APIError(.unavailable, "this server does not train", code: "no_training")
       }
@@ -64,9 +64,11 @@ extension ServerState {
 
 /// Requests for fine-tuning.
 enum FineTuningRequest {
-  static func job(_ given: Fields, _ state: ServerState, _ context: ServerContext) throws -> JobRecord {
+  static func job(
+    _ given: Fields, _ state: ServerState, _ context: ServerContext
+  ) async throws -> JobRecord {
     var fields = given
-    let model = try state.model(try fields.requiredString("model"))
+    let model = try await state.model(try fields.requiredString("model"))
     guard model.tuning == nil else {
       throw APIError.invalid(
         "model", "\(model.name) is fine-tuned itself: train on its base, \(model.tuning?.base ?? "")")
@@ -136,7 +138,7 @@ enum FineTuningRequest {
       return [
         "object": "fine_tuning.job.checkpoint", "id": .string("ftckpt-\(job.id.dropFirst(6))-\(step)"),
         "created_at": .integer(job.finished ?? job.created),
-        "fine_tuned_model_checkpoint": .string("\(job.tunedName):step-\(step)"),
+        "fine_tuned_model_checkpoint": .string(TunedCheckpoints.Name(job.tunedName, step).text),
         "step_number": .integer(step), "fine_tuning_job_id": .string(job.id),
         "metrics": .object([
           "step": .integer(step), "train_loss": figures.first { $0["event"] == "step" }?["loss"],

@@ -6,6 +6,12 @@ internal import NIOCore
 // Whether the server lives, whether it takes requests, and how it fares.
 extension RouteTable {
   mutating func addHealth(_ state: ServerState) {
+    // Ollama's clients, and many that look whether something listens, ask here. They learn that and nothing else.
+    on(.get, "/", .open) { _, _ in
+      Response(
+        status: .ok, headers: [.contentType: "text/plain; charset=utf-8"],
+        body: .init(byteBuffer: ByteBuffer(string: "Hearth is running")))
+    }
     // Says nothing of models, so that a long step is no reason to restart the process.
     on(.get, "/health", .open) { _, _ in .json(["status": "ok"]) }
     on(.get, "/ready", .open) { _, _ in

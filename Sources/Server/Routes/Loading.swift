@@ -27,7 +27,7 @@ extension RouteTable {
     }
     on(.post, "/models/unload", .scope(.admin)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try state.model(try fields.requiredString("model"))
+      let model = try state.loadedModel(try fields.requiredString("model"))
       try fields.finish()
       await state.room.unload(model.name)
       return .json(["model": .string(model.name), "unloaded": true])

@@ -9,7 +9,7 @@ struct APIError: Error, Sendable {
   /// What sort of thing went wrong; decides the status.
   enum Kind: Sendable {
     case invalidRequest, unauthorized, forbidden, notFound, methodNotAllowed, tooLarge, unsupportedMedia
-    case rateLimited, quotaExceeded, overloaded, unavailable, internalError, requestTimeout
+    case rateLimited, quotaExceeded, overloaded, unavailable, diskFull, internalError, requestTimeout
   }
 
   var kind: Kind
@@ -46,6 +46,7 @@ struct APIError: Error, Sendable {
     case .requestTimeout: .requestTimeout
     case .rateLimited, .quotaExceeded: .tooManyRequests
     case .overloaded, .unavailable: .serviceUnavailable
+    case .diskFull: HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage")
     case .internalError: .internalServerError
     }
   }
@@ -59,8 +60,9 @@ extension APIError {
 
   /// What any error amounts to for a client. Nothing of what is not known shows.
   init(_ error: any Error) {
-    switch error {
+    switch (error as? ServerError)?.fullDisk ?? error as any Error {
     case let error as APIError: self = error
+    case let error as FullDisk: self.init(.diskFull, "\(error)", code: "disk_full")
     case let error as EngineRoomError:
       switch error {
       case .full(_, let seconds):
@@ -79,6 +81,7 @@ extension APIError {
             + "answer: shorten it", parameter: "prompt", code: "context_length_exceeded")
       case .emptyPrompt: self.init(.invalidRequest, "\(error)", parameter: "prompt", code: "invalid_value")
       case .cacheFull: self.init(.unavailable, "\(error)", code: "out_of_memory", retryAfterSeconds: 5)
+      case .sampling(.nothingAllowed): self.init(.invalidRequest, "\(error)", code: "unsupported_schema")
       case .sampling(.logitNotFinite), .sampling(.nothingPossible):
         self.init(.internalError, "\(error)", code: "no_usable_logits")
       default: self.init(.invalidRequest, "\(error)", code: "invalid_value")

@@ -36,14 +36,21 @@ enum Dialect: Sendable {
     }
   }
 
-  /// An error as a response.
-  func response(to error: APIError, requestID: String) -> Response {
+  /// What goes with it.
+  func headers(of error: APIError) -> HTTPFields {
     var headers: HTTPFields = [.contentType: "application/json"]
     if let seconds = error.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
+    // The disk will be as full in a second. The libraries of OpenAI and Anthropic would send an upload three times.
+    if error.kind == .diskFull { headers[.shouldRetry] = "false" }
     if !error.allowedMethods.isEmpty { headers[.allow] = error.allowedMethods.joined(separator: ", ") }
     if error.kind == .unauthorized { headers[.wwwAuthenticate] = "Bearer realm=\"hearth\"" }
-    return Response(
-      status: error.status, headers: headers,
+    return headers
+  }
+
+  /// An error as a response.
+  func response(to error: APIError, requestID: String) -> Response {
+    Response(
+      status: error.status, headers: headers(of: error),
       body: .init(byteBuffer: ByteBuffer(bytes: body(of: error, requestID: requestID).bytes)))
   }
 
@@ -56,7 +63,7 @@ enum Dialect: Sendable {
     case .rateLimited: "rate_limit_exceeded"
     case .quotaExceeded: "insufficient_quota"
     case .overloaded, .unavailable: "service_unavailable"
-    case .internalError: "server_error"
+    case .internalError, .diskFull: "server_error"
     }
   }
 
@@ -69,7 +76,12 @@ enum Dialect: Sendable {
     case .notFound: "not_found_error"
     case .rateLimited, .quotaExceeded: "rate_limit_error"
     case .overloaded, .unavailable: "overloaded_error"
-    case .internalError: "api_error"
+    case .internalError, .diskFull: "api_error"
     }
   }
+}
+
+extension HTTPField.Name {
+  /// What the libraries of OpenAI and Anthropic ask before they look at the status.
+  static let shouldRetry = HTTPField.Name("X-Should-Retry") ?? .retryAfter
 }

@@ -39,7 +39,7 @@ extension Storage {
   /// - Parameter most: Bytes that one owner may have.
   /// - Throws: `APIError` when there is no room, `ServerError`.
   func add(_ conversation: StoredConversation, most: Int) async throws {
-    try await queue.write { [self] database in
+    try await write { [self] database in
       let (keyID, content) = try sealed(conversation.content, conversation.place, database)
       guard try Storage.bytes(of: conversation.owner, database) + content.count <= most else {
         throw Storage.full(most)
@@ -112,7 +112,7 @@ extension Storage {
   ///
   /// - Returns: What it is now; nil when there is no such conversation.
   func setMetadata(_ metadata: JSON, of id: String, owner: String) async throws -> StoredConversation? {
-    try await queue.write { [self] database in
+    try await write { [self] database in
       guard var conversation = try conversation(id, of: owner, database) else { return nil }
       conversation.metadata = metadata
       let (_, content) = try sealed(conversation.content, conversation.place, database)
@@ -125,7 +125,7 @@ extension Storage {
   ///
   /// - Returns: Whether there was one.
   func removeConversation(_ id: String, of owner: String) async throws -> Bool {
-    try await queue.write { database in
+    try await write { database in
       try database.execute(sql: "DELETE FROM conversation WHERE id = ? AND owner = ?", arguments: [id, owner])
       return database.changesCount > 0
     }

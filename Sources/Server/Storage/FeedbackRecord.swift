@@ -28,7 +28,7 @@ struct FeedbackRecord: Sendable, Equatable {
 extension Storage {
   /// Keeps what was thought of an answer, in the place of what was thought of it before.
   func put(_ feedback: FeedbackRecord) async throws {
-    try await queue.write { [self] database in
+    try await write { [self] database in
       let (keyID, content) = try sealed(feedback.content, feedback.place, database)
       try database.execute(
         sql: "DELETE FROM feedback WHERE conversation = ? AND choice = ?",
@@ -76,7 +76,7 @@ extension Storage {
 
   /// - Returns: Whether there was some.
   func removeFeedback(_ id: String, of owner: String) async throws -> Bool {
-    try await queue.write { database in
+    try await write { database in
       try database.execute(sql: "DELETE FROM feedback WHERE id = ? AND owner = ?", arguments: [id, owner])
       return database.changesCount > 0
     }

@@ -40,9 +40,10 @@ struct JobEvent: Sendable {
 }
 
 extension Storage {
+  /// Records a job, and that it was made.
   func add(_ job: JobRecord) throws(ServerError) {
-    try change {
-      try $0.execute(
+    try change { database in
+      try database.execute(
         sql: """
           INSERT INTO job (id, owner, model, model_path, tuned_name, training_file, validation_file, epochs, batch_size,
             learning_rate_multiplier, seed, created, status, trained_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)
@@ -51,15 +52,19 @@ extension Storage {
           job.id, job.owner, job.model, job.modelPath, job.tunedName, job.trainingFile, job.validationFile, job.epochs,
           job.batchSize, job.learningRateMultiplier, job.seed, job.created, job.status.rawValue,
         ])
+      try Storage.add(event: "created", to: job.id, database)
     }
   }
 
-  /// Records how a job fares.
-  func update(_ job: JobRecord) throws(ServerError) {
-    try change {
-      try $0.execute(
+  /// Records how a job fares, and says so, both or neither.
+  ///
+  /// - Parameter event: nil to say nothing.
+  func update(_ job: JobRecord, event: String? = nil, level: String = "info") throws(ServerError) {
+    try change { database in
+      try database.execute(
         sql: "UPDATE job SET status = ?, finished = ?, error = ?, trained_tokens = ? WHERE id = ?",
         arguments: [job.status.rawValue, job.finished, job.error, job.trainedTokens, job.id])
+      if let event { try Storage.add(event: event, level: level, to: job.id, database) }
     }
   }
 
@@ -72,14 +77,18 @@ extension Storage {
     }
   }
 
-  func add(event message: String, level: String = "info", data: JSON? = nil, to job: String) throws(ServerError) {
-    try change {
-      try $0.execute(
-        sql: """
-          INSERT INTO job_event (job, number, time, level, message, data)
-          SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3, ?4, ?5 FROM job_event WHERE job = ?1
-          """, arguments: [job, Clock.seconds, level, message, data?.line])
-    }
+  func add(event message: String, data: JSON? = nil, to job: String) throws(ServerError) {
+    try change { try Storage.add(event: message, data: data, to: job, $0) }
+  }
+
+  private static func add(
+    event message: String, level: String = "info", data: JSON? = nil, to job: String, _ database: Database
+  ) throws {
+    try database.execute(
+      sql: """
+        INSERT INTO job_event (job, number, time, level, message, data)
+        SELECT ?1, COALESCE(MAX(number), 0) + 1, ?2, ?3, ?4, ?5 FROM job_event WHERE job = ?1
+        """, arguments: [job, Clock.seconds, level, message, data?.line])
   }
 
   /// The events of a job, the latest first.

@@ -118,7 +118,7 @@ extension Storage {
 
   func change<Value>(_ body: (Database) throws -> Value) throws(ServerError) -> Value {
     do { return try queue.write(body) } catch let error as ServerError { throw error } catch {
-      throw ServerError("\(path): \(error)")
+      throw FullDisk(error, at: path).map { ServerError(path, $0) } ?? ServerError("\(path): \(error)")
     }
   }
 

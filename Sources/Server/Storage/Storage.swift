@@ -42,11 +42,14 @@ public final class Storage: Sendable {
       }
       queue = try DatabaseQueue(path: path, configuration: configuration)
       let migrator = Storage.migrator
-      if try queue.read({ try migrator.hasBeenSuperseded($0) }) {
-        throw ServerError("was written by a later version of Hearth: use that one")
-      }
+      if try queue.read({ try migrator.hasBeenSuperseded($0) }) { throw Later() }
       try migrator.migrate(queue)
+    } catch is Later {
+      throw ServerError(
+        "\(path): was written by a later version of Hearth, and is left as it is: use that version, or restore a copy that this one "
+          + "made (hearth backup --restore)")
     } catch {
+      if let full = FullDisk(error, at: path) { throw ServerError(path, full) }
       throw ServerError("\(path): \(error): check the file, or restore it from a backup")
     }
   }
@@ -58,10 +61,13 @@ public final class Storage: Sendable {
     try self.init(path: home.appending(path: Storage.name).path)
   }
 
+  /// The file knows migrations that this version does not.
+  private struct Later: Error {}
+
   /// What the file is called.
   static let name = "hearth.sqlite"
 
-  private static var migrator: DatabaseMigrator {
+  static var migrator: DatabaseMigrator {
     var migrator = DatabaseMigrator()
     migrator.registerMigration("1 keys, usage, audit") { database in
       try database.execute(

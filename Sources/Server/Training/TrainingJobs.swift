@@ -39,27 +39,20 @@ actor TrainingJobs {
   /// Queues a job.
   func add(_ job: JobRecord) throws {
     try state.storage.add(job)
-    try state.storage.add(event: "created", to: job.id)
     startNext()
   }
 
   /// Ends a job; what it has learned so far stays in its run folder.
   func cancel(_ job: JobRecord) throws -> JobRecord {
     guard !job.isOver else { return job }
-    cancelled.insert(job.id)
-    if let running, running.job.id == job.id {
-      running.process.interrupt()
-      var job = running.job
-      job.status = .cancelled
-      job.finished = Clock.seconds
-      try state.storage.update(job)
-      return job
-    }
-    var job = job
+    let process = running?.job.id == job.id ? running?.process : nil
+    var job = process == nil ? job : running?.job ?? job
     job.status = .cancelled
     job.finished = Clock.seconds
-    try state.storage.update(job)
-    try state.storage.add(event: "cancelled", to: job.id)
+    // First of all it is written down, or else it goes on: one that was stopped and counts as running would begin again.
+    try state.storage.update(job, event: "cancelled")
+    cancelled.insert(job.id)
+    process?.interrupt()
     return job
   }
 
@@ -85,14 +78,20 @@ actor TrainingJobs {
       job.status = .running
       try state.storage.update(job)
       running = (job, try start(job))
+    } catch let error as ServerError where error.fullDisk != nil {
+      state.logger.error("fine-tuning waits for room", metadata: ["error": "\(error)"])
+      startLater(seconds: TrainingJobs.fullDiskSeconds)
     } catch {
       state.logger.error("a fine-tuning job cannot be started", metadata: ["error": "\(error)"])
     }
   }
 
-  private func startLater() {
+  /// How often jobs try to go on when there was no room to write down how they fare.
+  private static let fullDiskSeconds = 30
+
+  private func startLater(seconds: Int = 1) {
     Task {
-      try? await Task.sleep(for: .seconds(1))
+      try? await Task.sleep(for: .seconds(seconds))
       startNext()
     }
   }
@@ -202,7 +201,7 @@ actor TrainingJobs {
     do {
       if isCancelled {
         job.status = .cancelled
-        try state.storage.add(event: "cancelled", to: id)
+        try state.storage.update(job)
       } else if status == 0 {
         try await load(job)
         if cancelled.remove(id) != nil {
@@ -211,15 +210,18 @@ actor TrainingJobs {
           return startNext()
         }
         job.status = .succeeded
-        try state.storage.add(event: "succeeded; the model is \(job.tunedName)", to: id)
+        try state.storage.update(job, event: "succeeded; the model is \(job.tunedName)")
       } else {
         job.status = .failed
         job.error =
           errors.split(separator: "\n").last { $0.hasPrefix("hearth: ") }.map { String($0.dropFirst(8)) }
           ?? "status \(status)"
-        try state.storage.add(event: job.error ?? "failed", level: "error", to: id)
+        try state.storage.update(job, event: job.error ?? "failed", level: "error")
       }
-      try state.storage.update(job)
+    } catch let error as ServerError where error.fullDisk != nil {
+      // It counts as running, and is looked at again; its run folder knows how far it has come.
+      state.logger.error("how a fine-tuning job ended cannot be kept", metadata: ["job": "\(id)", "error": "\(error)"])
+      return startLater(seconds: TrainingJobs.fullDiskSeconds)
     } catch {
       job.status = .failed
       job.error = "\(error)"

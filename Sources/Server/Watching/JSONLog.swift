@@ -21,7 +21,7 @@ struct JSONLog: LogHandler {
   }
 
   /// What is written of one event.
-  private static func line(
+  static func line(
     _ level: Logger.Level, _ message: String, _ label: String, _ metadata: Logger.Metadata, isJSON: Bool
   ) -> String {
     let time = Date().ISO8601Format(.init(includingFractionalSeconds: true))
@@ -33,8 +33,19 @@ struct JSONLog: LogHandler {
       .init(key: "time", value: .string(time)), .init(key: "level", value: .string(level.rawValue)),
       .init(key: "message", value: .string(message)), .init(key: "logger", value: .string(label)),
     ]
-    for (key, value) in metadata { members.append(.init(key: key, value: .string("\(value)"))) }
+    for (key, value) in metadata { members.append(.init(key: key, value: JSONLog.json(value))) }
     return JSON.object(members).line + "\n"
+  }
+
+  /// Numbers and truth values as what they are, so that those who search the log can compare them; all else as text.
+  private static func json(_ value: Logger.MetadataValue) -> JSON {
+    guard case .stringConvertible(let value) = value else { return .string("\(value)") }
+    switch value {
+    case let value as Bool: return .bool(value)
+    case let value as Int: return .integer(value)
+    case let value as Double: return .real(value)
+    default: return .string("\(value)")
+    }
   }
 
   /// Lets the log say in the same form how many of its lines nobody read.
@@ -42,7 +53,7 @@ struct JSONLog: LogHandler {
     LineQueue.standardError.report { count in
       line(
         .warning, "lines of the log are missing here: nobody read them in time", "hearth",
-        ["log.dropped": "\(count)"], isJSON: isJSON)
+        ["log.dropped": .stringConvertible(count)], isJSON: isJSON)
     }
   }
 }

@@ -13,13 +13,16 @@ struct TestServer: Sendable {
   let home: URL
 
   /// Runs `body` beside a server, which is ended and forgotten afterwards.
+  ///
+  /// - Parameter disk: Where its home lies.
   static func run(
-    contextLength: Int = TinyChatFolder.contextLength, _ change: (inout ServerSettings) -> Void = { _ in },
+    contextLength: Int = TinyChatFolder.contextLength, on disk: URL = FileManager.default.temporaryDirectory,
+    _ change: (inout ServerSettings) -> Void = { _ in },
     prepare: (Storage) throws -> Void = { _ in },
     _ body: @escaping @Sendable (TestServer) async throws -> Void
   ) async throws {
     let folder = try TinyChatFolder.make()
-    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    let home = disk.appending(path: "hearth-home-\(UUID().uuidString)")
     defer {
       try? FileManager.default.removeItem(at: folder)
       try? FileManager.default.removeItem(at: home)

@@ -107,12 +107,16 @@ extension BatchDecoder {
 
   private func choose(_ job: DecodingJob, _ logits: inout MutableSpan<Float>) throws(SamplingError) -> Event {
     let token: SampledToken
-    if let count = job.request.listedTokenCount {
-      token = try job.sampler.sample(&logits, listing: count) { job.constraint?.restrict(&$0) }
-    } else {
-      job.constraint?.restrict(&logits)
-      let id = try job.sampler.sample(&logits)
-      token = SampledToken(chosen: TokenLogProbability(id: id, logProbability: .nan), likeliest: [])
+    do throws(SamplingError) {
+      if let count = job.request.listedTokenCount {
+        token = try job.sampler.sample(&logits, listing: count) { job.constraint?.restrict(&$0) }
+      } else {
+        job.constraint?.restrict(&logits)
+        let id = try job.sampler.sample(&logits)
+        token = SampledToken(chosen: TokenLogProbability(id: id, logProbability: .nan), likeliest: [])
+      }
+    } catch {
+      throw job.constraint != nil && error == .nothingPossible ? .nothingAllowed : error
     }
     job.constraint?.accept(token.chosen.id)
     job.remaining -= 1

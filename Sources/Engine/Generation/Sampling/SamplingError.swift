@@ -8,6 +8,8 @@ public enum SamplingError: Error, Hashable, Sendable {
   case logitNotFinite(token: Int32, found: Float)
   /// Every token is ruled out: all logits are negative infinity.
   case nothingPossible
+  /// Every token is ruled out by the constraint that the text is held to.
+  case nothingAllowed
 }
 
 extension SamplingError: CustomStringConvertible {
@@ -24,6 +26,9 @@ extension SamplingError: CustomStringConvertible {
     case .nothingPossible:
       "no token is possible: every logit is -infinity; "
         + "check the logit biases, and the weights for damage"
+    case .nothingAllowed:
+      "the text cannot go on as its format wants: this model's vocabulary has no token for the character that must come; "
+        + "leave it out of the keys, values and patterns of the format"
     }
   }
 }

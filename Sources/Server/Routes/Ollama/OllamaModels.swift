@@ -25,7 +25,7 @@ extension RouteTable {
     }
     on(.post, "/api/show", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      let model = try state.ollamaModel(&fields)
+      let model = try await state.ollamaModel(&fields)
       _ = try fields.bool("verbose")
       try fields.finish()
       let family = model.facts.architecture
@@ -42,7 +42,7 @@ extension RouteTable {
     }
     on(.post, "/api/embed", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      let model = try state.ollamaModel(&fields)
+      let model = try await state.ollamaModel(&fields)
       let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
       fields.ignore("keep_alive")
       try fields.refuse("truncate", unless: [false], "a text that does not fit is refused, never cut")
