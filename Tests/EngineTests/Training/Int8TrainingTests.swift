@@ -81,7 +81,9 @@ import Testing
     let first = try trainer.step([batch], learningRate: 1e-2)
     let second = trainer.accumulate(batch, scale: 1 / Float(batch.targets.count), pass: 2)
     let parameters = trainer.optimizer.parameters
-    return ([first.loss, second / Double(batch.targets.count)], parameters.map(\.gradientValues), parameters.map(\.name.gguf))
+    return (
+      [first.loss, second / Double(batch.targets.count)], parameters.map(\.gradientValues), parameters.map(\.name.gguf)
+    )
   }
 
   @Test(arguments: cases)

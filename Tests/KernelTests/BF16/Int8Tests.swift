@@ -212,7 +212,9 @@ private struct Rows {
       let x = HalfMatrix(rounding: values, depth, lanes)
       let across = HalfMatrix(rounding: (0..<lanes * depth).map { x[$0 % depth, $0 / depth] }, lanes, depth)
       let rule = Rows(across)
-      let expected = (0..<lanes * depth).map { rule.scales[$0 / depth][$0 % depth / 128] * Float(rule.q[$0 / depth][$0 % depth]) }
+      let expected = (0..<lanes * depth).map {
+        rule.scales[$0 / depth][$0 % depth / 128] * Float(rule.q[$0 / depth][$0 % depth])
+      }
       let floats = (0..<depth * lanes).map { x[$0 / lanes, $0 % lanes] }
       onEveryInstructionSet { isa in
         var memory = [UInt8](repeating: 0xa5, count: hearth_int8_bytes(lanes, depth))
