@@ -58,6 +58,10 @@ public final class FineTuning {
     baseWeights = try base.weightsFingerprint()
     if resume {
       try FineTuning.requireSameBase(base, basePath, of: output)
+      if recipe.adapter != nil, recipe.targets.isEmpty {
+        // Unsaid, they are those of the adapter that the run began with.
+        recipe.targets = try folder.newest()?.progress.decisions?.targets ?? []
+      }
     } else {
       try FineTuning.requireNoAdapter(basePath, name: base.name)
     }

@@ -137,16 +137,23 @@ import Testing
   @Test(.enabled(if: isBuilt, "hearth is not built"), arguments: [SIGINT, SIGTERM])
   func toldTwiceItEndsAtOnce(_ signal: Int32) async throws {
     let place = try TinyRun(examples: 4000)
-    let output = try place.output("stopped")
-    let running = try Running(
-      arguments(place, output, steps: 5) + ["--batch-size", "4000", "--validation-fraction", "0"], place)
-    try await wait { FileManager.default.fileExists(atPath: output + "/metrics.jsonl") }
-    kill(running.process.processIdentifier, SIGINT)
-    try await wait { (try? String(contentsOf: running.errors, encoding: .utf8))?.contains("stopping") == true }
-    kill(running.process.processIdentifier, signal)
-    #expect(try await running.end() == signal)
-    #expect(running.process.terminationReason == .uncaughtSignal)
-    #expect(try RunFolder(output).newest() == nil)
+    // On a busy machine the step may end before the second signal comes; not every time.
+    for attempt in 1...10 {
+      let output = try place.output("stopped-\(attempt)")
+      let running = try Running(
+        arguments(place, output, steps: 5) + ["--batch-size", "4000", "--validation-fraction", "0"], place)
+      try await wait { FileManager.default.fileExists(atPath: output + "/metrics.jsonl") }
+      kill(running.process.processIdentifier, SIGINT)
+      try await wait { (try? String(contentsOf: running.errors, encoding: .utf8))?.contains("stopping") == true }
+      kill(running.process.processIdentifier, signal)
+      let status = try await running.end()
+      #expect(running.process.terminationReason == .uncaughtSignal)
+      if try RunFolder(output).newest() == nil {
+        #expect(status == signal)
+        return
+      }
+    }
+    Issue.record("ten steps ended before a second signal came")
   }
 
   @Test(.enabled(if: isBuilt, "hearth is not built")) func itEndsWithItsReaderWhenAsked() async throws {
