@@ -68,8 +68,12 @@ import Testing
       }
       #expect(try await reply(known).status == 200)
       var statuses: [Int] = []
+      let began = ContinuousClock.now
       for number in 0..<8 { statuses.append(try await reply("hearth_\(number)").status) }
-      #expect(statuses == [401, 401, 401, 401, 401, 429, 429, 429])
+      // What a busy machine gives back by taking its time.
+      let regained = Int((ContinuousClock.now - began).seconds / FailedAttempts.secondsEach)
+      #expect((5...5 + regained).contains(statuses.count { $0 == 401 }) && statuses.prefix(5).allSatisfy { $0 == 401 })
+      #expect(statuses.allSatisfy { $0 == 401 || $0 == 429 }, "\(statuses)")
       // Nobody learns whether a guess was right; those who were right before go on.
       var refused = try await reply("hearth_late")
       for number in 0..<5 {
