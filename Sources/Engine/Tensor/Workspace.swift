@@ -12,10 +12,13 @@ public final class Workspace {
   private static let headBytes = 64
   /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed.
   private static let pagedBytes = 1 << 20
-  /// The most that may lie idle beyond what was ever in use at once.
-  private static let idleBytes = 16 << 20
+  /// The most that may lie idle beyond what was ever in use at once, unless somebody says otherwise.
+  static let usualIdleBytes = 16 << 20
   /// What steps that need little may leave idle.
   private static let spareBytes = 1 << 20
+
+  /// The most that may lie idle beyond what was ever in use at once.
+  var idleBytes = Workspace.usualIdleBytes
 
   private var free: [Int: [UnsafeMutablePointer<Float>]] = unsafe [:]
   private(set) var bytesHeld = 0
@@ -102,7 +105,7 @@ public final class Workspace {
     let inUse = max(mostInUse, bytesInUse + bytes)
     // The sizes that a block needs first and those that it needs later take turns. If one were given up for the other each
     // time, the system would clear their pages each time: a tenth of the time of a prompt.
-    let limit = inUse + min(inUse / 2, Workspace.idleBytes)
+    let limit = inUse + min(inUse / 2, idleBytes)
     guard bytesHeld + bytes > limit else { return }
     for size in sizes.sorted() {
       while bytesHeld + bytes > limit, let buffer = unsafe free[size]?.popLast() { unsafe release(buffer, size) }
