@@ -1,3 +1,4 @@
+#include "../bf16/turn.h"
 #include "columns.h"
 
 // Rows of gradients in 8 bits.
@@ -67,19 +68,6 @@ HEARTH_KERNEL(quantize_task)
 void hearth_int8_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns) {
   quantizing t = {out, x, hearth_int8_row_bytes(columns), ldx, rows, columns};
   hearth_pool_run(pool_for(pool, rows * columns), quantize_task, &t);
-}
-
-/// Sixteen words of sixteen lanes, turned in registers: four rounds of interleaving rows eight apart.
-HEARTH_INLINE void turn_words(bit_lanes x[16]) {
-  bit_lanes y[16];
-  for (int round = 0; round < 4; round++) {
-    for (int i = 0; i < 8; i++) {
-      y[2 * i] = __builtin_shufflevector(x[i], x[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      y[2 * i + 1] =
-          __builtin_shufflevector(x[i], x[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    for (int i = 0; i < 16; i++) x[i] = y[i];
-  }
 }
 
 /// Sixteen columns of a tile become a block of `count` rows.
