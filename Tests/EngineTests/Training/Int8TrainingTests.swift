@@ -15,7 +15,7 @@ import Testing
 
   private static func gradient(
     _ test: ContractCase, _ precision: Precision, threads: Int = 2, dropout: Float = 0, isWeightDecomposed: Bool = false
-  ) throws -> (loss: Double, gradients: [[Float]], names: [String]) {
+  ) throws -> Found {
     let model = try test.load(.serving, threads: threads)
     let adapter = try model.randomAdapter(dropout: dropout, isWeightDecomposed: isWeightDecomposed, seed: 6)
     let trainer = Trainer(model, adapter: adapter, settings: .init(seed: 3, precision: precision))
@@ -28,6 +28,21 @@ import Testing
     return (loss, parameters.map(\.gradientValues), parameters.map(\.name.gguf))
   }
 
+  private typealias Found = (loss: Double, gradients: [[Float]], names: [String])
+
+  /// Each gradient is off by no more than 6 % of its size and 0.4 % of all of them.
+  private static func expectNear(_ found: Found, _ whole: Found) {
+    let all = whole.gradients.joined().reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+    for (index, name) in found.names.enumerated() {
+      var (error, size) = (0.0, 0.0)
+      for (a, b) in zip(found.gradients[index], whole.gradients[index]) {
+        error += Double(a - b) * Double(a - b)
+        size += Double(b) * Double(b)
+      }
+      #expect(error.squareRoot() < 0.06 * size.squareRoot() + 4e-3 * all, "\(name)")
+    }
+  }
+
   @Test(arguments: cases, [false, true])
   func lossAndGradientsAreThoseOfFloatsButForRounding(_ test: ContractCase, _ isWeightDecomposed: Bool) throws {
     let integers = try Self.gradient(test, .int8, isWeightDecomposed: isWeightDecomposed)
@@ -35,15 +50,7 @@ import Testing
     // The forward pass is that of bf16.
     let half = try Self.gradient(test, .bf16, isWeightDecomposed: isWeightDecomposed)
     #expect(integers.loss == half.loss && integers.gradients != half.gradients)
-    let all = whole.gradients.joined().reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-    for (index, name) in integers.names.enumerated() {
-      var (error, size) = (0.0, 0.0)
-      for (a, b) in zip(integers.gradients[index], whole.gradients[index]) {
-        error += Double(a - b) * Double(a - b)
-        size += Double(b) * Double(b)
-      }
-      #expect(error.squareRoot() < 0.06 * size.squareRoot() + 4e-3 * all, "\(name)")
-    }
+    Self.expectNear(integers, whole)
   }
 
   @Test(arguments: cases)
@@ -76,9 +83,7 @@ import Testing
     return batch
   }
 
-  private static func weights(_ test: ContractCase, _ precision: Precision) throws -> (
-    loss: Double, gradients: [[Float]], names: [String]
-  ) {
+  private static func weights(_ test: ContractCase, _ precision: Precision) throws -> Found {
     let model = try test.load(.serving)
     let trainer = Trainer(model, adapter: nil, settings: .init(precision: precision))
     let batch = batch(model)
@@ -93,15 +98,7 @@ import Testing
     // The forward pass is that of bf16.
     let half = try Self.weights(test, .bf16)
     #expect(integers.loss == half.loss && integers.gradients != half.gradients)
-    let all = whole.gradients.joined().reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-    for (index, name) in integers.names.enumerated() {
-      var (error, size) = (0.0, 0.0)
-      for (a, b) in zip(integers.gradients[index], whole.gradients[index]) {
-        error += Double(a - b) * Double(a - b)
-        size += Double(b) * Double(b)
-      }
-      #expect(error.squareRoot() < 0.06 * size.squareRoot() + 4e-3 * all, "\(name)")
-    }
+    Self.expectNear(integers, whole)
   }
 
   /// Gradients of the second step, and the weights that they are taken at.
