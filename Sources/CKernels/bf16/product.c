@@ -13,8 +13,8 @@ enum {
   NARROW_DEPTH = 128,  ///< most of a term that sums go on with from registers, as an adapter's rank is
   INT8_ROWS = 128,  ///< most rows of a piece with terms in 8 bits, whose panels need no cutting
   ROWS = 512,       ///< most rows of a piece whose panels are cut at little cost
-  FEWEST_ROWS = 128,
-  PIECES_PER_THREAD = 4,
+  FEWEST_ROWS = 128,  ///< of a piece that is cut only so that all threads have some
+  PIECES_PER_THREAD = 4,  ///< at least, so that a thread that is held up leaves its share to the others
 };
 
 /// What a thread works with: a panel, a narrow one, and the sums of a piece, twice for SwiGLU.

@@ -200,6 +200,27 @@ private struct Rows {
     }
   }
 
+  /// Columns become the rows that the transpose has, to the byte, what stands behind a short block included.
+  @Test func columnsAreQuantisedAsTheRowsOfTheTranspose() throws {
+    let pool = try #require(hearth_pool_create(2))
+    defer { hearth_pool_destroy(pool) }
+    for (rows, columns) in [(1, 1), (5, 33), (128, 32), (131, 47), (300, 16), (257, 70)] {
+      var noise = RowNoise(UInt64(rows))
+      let x = HalfMatrix(rounding: noise.array(rows * columns), rows, columns)
+      let across = HalfMatrix(rounding: (0..<columns * rows).map { x[$0 % rows, $0 / rows] }, columns, rows)
+      let rowBytes = hearth_int8_row_bytes(rows), used = (rows + 7) / 8 * 8 + (rows + 127) / 128 * 8
+      onEveryInstructionSet { isa in
+        let expected = Self.quantized(across, pool)
+        var found = [UInt8](repeating: 0xa5, count: rowBytes * columns)
+        hearth_int8_quantize_columns(pool, &found, x.halves, x.stride, rows, columns)
+        for column in 0..<columns {
+          let row = column * rowBytes..<column * rowBytes + used
+          #expect(found[row] == expected[row], "column \(column) of \(rows) x \(columns), \(isa.rawValue)")
+        }
+      }
+    }
+  }
+
   /// From packed blocks, floats and bf16 numbers: by the rule for rows, to the bit, on every instruction set.
   @Test func whatIsTurnedIsQuantisedByTheRuleForRows() throws {
     let pool = try #require(hearth_pool_create(3))
@@ -220,7 +241,10 @@ private struct Rows {
         var memory = [UInt8](repeating: 0xa5, count: hearth_int8_bytes(lanes, depth))
         memory.withUnsafeMutableBytes { memory in
           for isHalf in [false, true] {
-            guard let matrix = hearth_int8_create(lanes, depth, memory.baseAddress) else { return }
+            guard let matrix = hearth_int8_create(lanes, depth, memory.baseAddress) else {
+              Issue.record("no memory")
+              return
+            }
             if isHalf {
               hearth_int8_turn_halves(pool, matrix, x.halves, x.stride)
             } else {
@@ -242,7 +266,10 @@ private struct Rows {
     values[2 * 33 + 9] = -.infinity
     let x = HalfMatrix(rounding: values, 140, 33), rows = HalfMatrix(rounding: noise.array(2 * 140), 2, 140)
     onEveryInstructionSet { _ in
-      guard let matrix = hearth_int8_create(33, 140, nil) else { return }
+      guard let matrix = hearth_int8_create(33, 140, nil) else {
+        Issue.record("no memory")
+        return
+      }
       defer { hearth_int8_free(matrix) }
       hearth_int8_turn_halves(nil, matrix, x.halves, x.stride)
       let quantized = Self.quantized(rows)
