@@ -74,9 +74,7 @@ HEARTH_INLINE void write_swiglu_backward(const hearth_bf16_sums* s, const bool n
     }
 }
 
-HEARTH_INLINE void write_body(void* context, int index, int count, const bool native) {
-  (void)index, (void)count, (void)native;
-  const hearth_bf16_sums* s = context;
+HEARTH_INLINE void write_sums(const hearth_bf16_sums* s, const bool native) {
   switch (s->matrix->output) {
     case HEARTH_OUTPUT_BF16: write_halves(s, false, native); break;
     case HEARTH_OUTPUT_ADD_BF16: write_halves(s, true, native); break;
@@ -84,6 +82,21 @@ HEARTH_INLINE void write_body(void* context, int index, int count, const bool na
     case HEARTH_OUTPUT_SWIGLU: write_swiglu(s, native); break;
     case HEARTH_OUTPUT_SWIGLU_BACKWARD: write_swiglu_backward(s, native); break;
     default: write_floats(s);
+  }
+}
+
+HEARTH_INLINE void write_body(void* context, int index, int count, const bool native) {
+  (void)index, (void)count, (void)native;
+  // Copies, which the compiler knows that no number is written to.
+  hearth_bf16_sums s = *(const hearth_bf16_sums*)context;
+  const hearth_bf16_matrix m = *s.matrix;
+  s.matrix = &m;
+  if (s.lanes == HEARTH_BF16_LANES && s.width == HEARTH_BF16_LANES) {
+    // The same with numbers that it knows.
+    s.lanes = s.width = HEARTH_BF16_LANES;
+    write_sums(&s, native);
+  } else {
+    write_sums(&s, native);
   }
 }
 HEARTH_BF16_KERNEL(write)

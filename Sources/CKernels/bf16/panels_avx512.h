@@ -17,14 +17,22 @@
 /// Two by sixteen floats, rounded: `low` in the lower half.
 INLINE __m512i rounded(__m512 high, __m512 low) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
-/// Sixteen floats, the first of which is number `at` of its matrix, rounded with dither, in the upper halves.
+/// Sixteen floats, the first of which is number `at` of its matrix, rounded with dither, in the upper halves; the lower ones are of
+/// no use.
 INLINE __m512i dithered(__m512 x, size_t at) {
-  const __m512i numbers = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  const __m512i index = _mm512_add_epi32(_mm512_set1_epi32((int)(uint32_t)at), numbers);
-  const __m512i noise = _mm512_srli_epi32(_mm512_mullo_epi32(index, _mm512_set1_epi32(HEARTH_BF16_DITHER)), 16);
-  const __m512i bits = _mm512_castps_si512(x), magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
-  const __m512i infinity = _mm512_set1_epi32(0x7f800000);
+  enum { NAN_INFINITE_OR_SUBNORMAL = 0x01 | 0x80 | 0x08 | 0x10 | 0x20 };
+#define MULTIPLE(I) ((int)((uint32_t)(I) * (uint32_t)HEARTH_BF16_DITHER))
+  const __m512i multiples = _mm512_setr_epi32(
+      0, MULTIPLE(1), MULTIPLE(2), MULTIPLE(3), MULTIPLE(4), MULTIPLE(5), MULTIPLE(6), MULTIPLE(7), MULTIPLE(8), MULTIPLE(9),
+      MULTIPLE(10), MULTIPLE(11), MULTIPLE(12), MULTIPLE(13), MULTIPLE(14), MULTIPLE(15));
+  const __m512i noise = _mm512_srli_epi32(_mm512_add_epi32(_mm512_set1_epi32(MULTIPLE(at)), multiples), 16);
+#undef MULTIPLE
+  const __m512i bits = _mm512_castps_si512(x);
   __m512i y = _mm512_add_epi32(bits, noise);
+  // Weights hardly ever are any of these, and zeros come out right.
+  if (__builtin_expect(_mm512_fpclass_ps_mask(x, NAN_INFINITE_OR_SUBNORMAL) == 0, true)) return y;
+  const __m512i magnitude = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+  const __m512i infinity = _mm512_set1_epi32(0x7f800000);
   y = _mm512_mask_and_epi32(y, _mm512_cmplt_epi32_mask(magnitude, _mm512_set1_epi32(0x00800000)), bits,
                             _mm512_set1_epi32((int)0x80000000u));
   y = _mm512_mask_mov_epi32(y, _mm512_cmpge_epi32_mask(magnitude, infinity), bits);
@@ -37,9 +45,9 @@ INLINE __m512i floats_of(const hearth_bf16_cut* c, const hearth_operand_kind kin
   const size_t ld = c->operand->ld;
   const __m512 first = _mm512_maskz_loadu_ps(low, data + at), second = _mm512_maskz_loadu_ps(high, data + at + ld);
   if (kind == HEARTH_OPERAND_F32) return rounded(second, first);
-  const __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(dithered(first, at), 16));
-  const __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(dithered(second, at + ld), 16));
-  return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+  const __m512i uppers = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23, 21,
+                                          19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  return _mm512_permutex2var_epi16(dithered(first, at), uppers, dithered(second, at + ld));
 }
 
 /// Sixteen numbers of two rows, side by side, become sixteen pairs.
@@ -95,6 +103,10 @@ INLINE void fill_rows(const hearth_bf16_cut* c, const hearth_operand_kind kind) 
         const size_t lane = first + 2 * i, at = (c->lane + lane) * ld + c->start + k;
         const __mmask16 low = lane < c->lanes ? mask : 0, high = lane + 1 < c->lanes ? mask : 0;
         if (kind != HEARTH_OPERAND_BF16) {
+          // The next sixteen rows', which are this panel's or the next one's: sixteen streams of short rows are more than the
+          // processor follows.
+          __builtin_prefetch((const float*)c->operand->data + at + 16 * ld);
+          __builtin_prefetch((const float*)c->operand->data + at + 17 * ld);
           x[i] = floats_of(c, kind, at, low, high);
         } else {
           const uint8_t* data = (const uint8_t*)c->operand->data + 2 * at;
@@ -110,20 +122,31 @@ INLINE void fill_rows(const hearth_bf16_cut* c, const hearth_operand_kind kind) 
 
 /// Likewise, lanes being columns.
 INLINE void fill_columns(const hearth_bf16_cut* c, const hearth_operand_kind kind) {
+  enum { AHEAD = 32 };  ///< rows
   const size_t ld = c->operand->ld;
   for (size_t k = 0; k < c->depth; k += 2)
     for (size_t first = 0; first < c->width; first += 16) {
       const size_t left = c->lanes > first ? c->lanes - first : 0, at = (c->start + k) * ld + c->lane + first;
       const __mmask16 low = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff, high = k + 1 < c->depth ? low : 0;
-      __m512i both;
+      __m512i pairs;
       if (kind != HEARTH_OPERAND_BF16) {
-        both = floats_of(c, kind, at, low, high);
+        // Rows lie far apart, and the processor does not see them coming.
+        __builtin_prefetch((const float*)c->operand->data + at + AHEAD * ld);
+        __builtin_prefetch((const float*)c->operand->data + at + (AHEAD + 1) * ld);
+      }
+      if (kind == HEARTH_OPERAND_F32_DITHERED) {
+        const float* data = (const float*)c->operand->data + at;
+        const __m512i lower = dithered(_mm512_maskz_loadu_ps(low, data), at);
+        const __m512i upper = dithered(_mm512_maskz_loadu_ps(high, data + ld), at + ld);
+        pairs = _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(lower, 16), upper);
+      } else if (kind == HEARTH_OPERAND_F32) {
+        pairs = paired(floats_of(c, kind, at, low, high));
       } else {
         const uint8_t* data = (const uint8_t*)c->operand->data + 2 * at;
-        both = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(low, data)),
-                                  _mm256_maskz_loadu_epi16(high, data + 2 * ld), 1);
+        pairs = paired(_mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi16(low, data)),
+                                          _mm256_maskz_loadu_epi16(high, data + 2 * ld), 1));
       }
-      _mm512_storeu_si512(c->out + (k / 2 * c->width + first) * 2, paired(both));
+      _mm512_storeu_si512(c->out + (k / 2 * c->width + first) * 2, pairs);
     }
 }
 

@@ -49,7 +49,14 @@ HEARTH_INLINE void turn_block(turning* t, size_t block) {
   for (size_t lane = 0; lane < to->lanes; lane += HEARTH_INT8_LANES) {
     const size_t width = hearth_int8_width(to->lanes, lane), left = to->lanes - lane;
     uint8_t* out = hearth_int8_panel(to, lane) + hearth_int8_block_offset(width, block);
-    read_columns(&columns, &from, row, depth, lane, left < width ? left : width);
+    if (depth == HEARTH_INT8_BLOCK && left >= HEARTH_INT8_LANES) {
+      // The same with numbers that the compiler knows.
+      read_columns(&columns, &from, row, HEARTH_INT8_BLOCK, lane, HEARTH_INT8_LANES, HEARTH_INT8_LANES);
+      for (int v = 0; v < HEARTH_INT8_VECTORS; v++)
+        quantize_lanes(&columns, v, HEARTH_INT8_BLOCK, HEARTH_INT8_LANES, out);
+      continue;
+    }
+    read_columns(&columns, &from, row, depth, lane, left < width ? left : width, 0);
     for (int v = 0; v < (int)(width / LANE_COUNT); v++) quantize_lanes(&columns, v, depth, width, out);
   }
   free(unpacked);

@@ -7,49 +7,72 @@ extension Pass {
     _ hidden: Tensor, _ head: Linear, _ targets: [Int32], _ scale: Float, _ weights: [Float]?
   ) -> [Float] {
     let (width, vocabulary) = (head.inputs, head.outputs)
-    let chunkRows = 256
     let needsGradient = tape != nil && (hidden.requiresGradient || head.weight.isTrainable)
     precondition(weights == nil || !head.weight.isTrainable, "rows are weighted after the head's gradient")
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
     var losses = [Float](repeating: 0, count: hidden.rows)
     let map = halfLinear(head, with: nil)
-    // Rows of a multiple of 1 KB would meet in the same sets of the first-level cache.
-    let padded = (vocabulary + 15) / 16 * 16 + ((vocabulary + 15) / 16 % 16 == 0 ? 16 : 0)
-    for start in stride(from: 0, to: hidden.rows, by: chunkRows) {
-      let rows = min(chunkRows, hidden.rows - start)
-      let states = HalfTensor(rows, width, in: workspace)
+    let gathers = needsGradient && map.isTrainable && map.usesIntegers
+    // Rows whose logits are held at once, and rows for which the gradient of the head's weights is read and written once.
+    let chunkRows = 256, groupRows = gathers ? 2 * chunkRows : chunkRows
+    for first in stride(from: 0, to: hidden.rows, by: groupRows) {
+      let states = HalfTensor(min(groupRows, hidden.rows - first), width, in: workspace)
       unsafe hearth_bf16_round(
-        pool.pointer, states.data, states.stride, hidden.data + start * width, width, rows, width)
-      let logits = tensor(rows, padded)
-      var products = HalfProducts()
-      products.add(map.terms(states, nil), lanes: vocabulary, .float(logits))
-      products.run(rows: rows, pool)
-      unsafe targets.withUnsafeBufferPointer { targets in
-        unsafe losses.withUnsafeMutableBufferPointer { losses in
-          guard let targets = targets.baseAddress, let losses = losses.baseAddress else { return }
-          unsafe hearth_bf16_cross_entropy(
-            pool.pointer, losses + start, logits.data, padded, targets + start, rows, vocabulary,
-            needsGradient ? scale : 0)
+        pool.pointer, states.data, states.stride, hidden.data + first * width, width, states.rows, width)
+      let gathered = gathers ? IntegerRows(vocabulary, states.rows, in: workspace) : nil
+      for start in stride(from: 0, to: states.rows, by: chunkRows) {
+        let part = HalfTensor(start..<min(start + chunkRows, states.rows), of: states)
+        let dlogits = halfLogitsGradient(
+          part, map, targets, first + start, &losses, scale: needsGradient ? scale : 0)
+        if let gradient { writeHeadGradient(dlogits, map, to: gradient, first + start, weights) }
+        if let gathered {
+          dlogits.quantizeColumns(to: gathered, depth: states.rows, at: start, pool)
+        } else if needsGradient {
+          map.addGradients(part, dlogits, u: nil, du: nil)
         }
       }
-      guard needsGradient else { continue }
-      let dlogits = HalfTensor(over: logits, columns: vocabulary, in: workspace)
-      if let gradient {
-        let part = tensor(rows, width)
-        var products = HalfProducts()
-        // Never in integers: beside the largest of a row's probabilities the others would be rounded to nothing, all to one side.
-        products.add([map.gradientBaseTerm(dlogits)], lanes: width, .float(part))
-        products.run(rows: rows, pool)
-        unsafe (gradient.data + start * width).update(from: part.data, count: part.count)
-        if let weights {
-          for row in start..<start + rows {
-            for i in row * width..<(row + 1) * width { unsafe gradient.data[i] *= weights[row] }
-          }
-        }
-      }
-      map.addGradients(states, dlogits, u: nil, du: nil)
+      if let gathered { map.addGradient(states, columns: gathered) }
     }
     if let gradient, let tape { tape.record { [slot = hidden.slot] in slot.gradient = gradient } }
     return losses
+  }
+
+  /// Writes the losses of some rows, and gives the gradient of their logits, `[rows, vocabulary]`, multiplied by `scale`; where that is 0
+  /// it is undefined.
+  private func halfLogitsGradient(
+    _ states: HalfTensor, _ map: HalfLinear, _ targets: [Int32], _ start: Int, _ losses: inout [Float], scale: Float
+  ) -> HalfTensor {
+    let vocabulary = map.linear.outputs
+    // Rows of a multiple of 1 KB would meet in the same sets of the first-level cache.
+    let padded = (vocabulary + 15) / 16 * 16 + ((vocabulary + 15) / 16 % 16 == 0 ? 16 : 0)
+    let logits = tensor(states.rows, padded)
+    var products = HalfProducts()
+    products.add(map.terms(states, nil), lanes: vocabulary, .float(logits))
+    products.run(rows: states.rows, pool)
+    unsafe targets.withUnsafeBufferPointer { targets in
+      unsafe losses.withUnsafeMutableBufferPointer { losses in
+        guard let targets = targets.baseAddress, let losses = losses.baseAddress else { return }
+        unsafe hearth_bf16_cross_entropy(
+          pool.pointer, losses + start, logits.data, padded, targets + start, states.rows, vocabulary, scale)
+      }
+    }
+    return HalfTensor(over: logits, columns: vocabulary, in: workspace)
+  }
+
+  /// Writes the gradient of some rows of the states.
+  private func writeHeadGradient(
+    _ dlogits: HalfTensor, _ map: HalfLinear, to gradient: Tensor, _ start: Int, _ weights: [Float]?
+  ) {
+    let width = gradient.columns
+    let part = tensor(dlogits.rows, width)
+    var products = HalfProducts()
+    // Never in integers: beside the largest of a row's probabilities the others would be rounded to nothing, all to one side.
+    products.add([map.gradientBaseTerm(dlogits)], lanes: width, .float(part))
+    products.run(rows: dlogits.rows, pool)
+    unsafe (gradient.data + start * width).update(from: part.data, count: part.count)
+    guard let weights else { return }
+    for row in start..<start + dlogits.rows {
+      for i in row * width..<(row + 1) * width { unsafe gradient.data[i] *= weights[row] }
+    }
   }
 }

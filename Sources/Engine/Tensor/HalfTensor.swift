@@ -13,7 +13,7 @@ final class HalfTensor {
   private let buffer: UnsafeMutablePointer<Float>?
   private let workspace: Workspace
   /// Whose memory this is, when it is another's.
-  private let owner: Tensor?
+  private let owner: AnyObject?
   /// The rows in integers, once a product has asked for them.
   private var integers: IntegerRows?
   /// The columns in integers, likewise.
@@ -35,6 +35,13 @@ final class HalfTensor {
     (rows, self.columns, stride, self.workspace, owner) = (x.rows, columns, 2 * x.columns, workspace, x)
     unsafe buffer = nil
     unsafe data = UnsafeMutableRawPointer(x.data).bindMemory(to: UInt16.self, capacity: 2 * x.count)
+  }
+
+  /// Some rows of `x`.
+  init(_ range: Range<Int>, of x: HalfTensor) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= x.rows, "rows \(range) of \(x.rows)")
+    (rows, columns, stride, workspace, owner) = (range.count, x.columns, x.stride, x.workspace, x)
+    unsafe (buffer, data) = (nil, x.data + range.lowerBound * x.stride)
   }
 
   /// `x`, rounded to nearest, ties to even.
@@ -96,8 +103,16 @@ final class HalfTensor {
   /// The columns as rows of products in 8 bits, `[columns, rows]`.
   func quantizedColumns(_ pool: WorkerPool) -> IntegerRows {
     let made = IntegerRows(columns, rows, in: workspace)
-    unsafe hearth_int8_quantize_columns(pool.pointer, made.data, data, stride, rows, columns)
+    quantizeColumns(to: made, depth: rows, at: 0, pool)
     return made
+  }
+
+  /// The columns as a part of `[columns, depth]`: what rows `start` and those behind it have of a matrix of `depth` rows.
+  ///
+  /// - Parameter start: A multiple of 128.
+  func quantizeColumns(to target: IntegerRows, depth: Int, at start: Int, _ pool: WorkerPool) {
+    precondition(start % 128 == 0 && start + rows <= depth, "rows \(start) to \(start + rows) of \(depth)")
+    unsafe hearth_int8_quantize_columns(pool.pointer, target.data, depth, start, data, stride, rows, columns)
   }
 
   /// As the right side in 8 bits of a product whose sums run over its rows; made once.

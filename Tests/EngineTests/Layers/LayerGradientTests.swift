@@ -183,4 +183,40 @@ import Testing
       }
     }
   }
+
+  /// Of more rows than are computed together, and than the head's gradient is gathered for.
+  @Test(arguments: [255, 256, 300, 512, 700])
+  func lossOverTheVocabularyInHalvesAndIntegers(_ rows: Int) {
+    let (check, width, vocabulary) = (GradientCheck(), 48, 70)
+    let weight = check.parameter(vocabulary, width, seed: 1)
+    let head = Linear(weight: weight)
+    var random = SplitMix64(seed: 2)
+    let targets = (0..<rows).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
+    let states = (0..<rows * width).map { _ in Float(2 * random.nextUnit() - 1) }
+
+    func found(_ precision: Precision) -> (losses: [Float], states: [Float], weight: [Float]) {
+      weight.zeroGradient()
+      let tape = Tape()
+      let pass = Pass(
+        packed: PackedRows(lengths: [rows]), adapter: nil, pool: check.pool, workspace: check.workspace,
+        precision: precision, tape: tape)
+      let hidden = Tensor(rows, width, in: check.workspace)
+      for (index, value) in states.enumerated() { hidden.data[index] = value }
+      hidden.requiresGradient = true
+      let losses = pass.crossEntropy(hidden, head, targets: targets, scale: 1 / Float(rows))
+      tape.backward()
+      return (losses, hidden.gradient?.values ?? [], weight.gradientValues)
+    }
+    func distance(_ x: [Float], _ y: [Float]) -> Double {
+      let difference = zip(x, y).reduce(0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
+      return (difference / y.reduce(0) { $0 + Double($1) * Double($1) }).squareRoot()
+    }
+    let (whole, half, integers) = (found(.reference), found(.bf16), found(.int8))
+    #expect(integers.losses == half.losses && integers.states == half.states && integers.weight != half.weight)
+    for (rounded, bound) in [(half, 0.01), (integers, 0.02)] {
+      #expect(distance(rounded.losses, whole.losses) < 0.01)
+      #expect(distance(rounded.states, whole.states) < 0.01)
+      #expect(distance(rounded.weight, whole.weight) < bound, "\(rows) rows")
+    }
+  }
 }

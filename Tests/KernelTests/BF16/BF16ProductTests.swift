@@ -150,6 +150,37 @@ private func sameBits(_ x: [Float], _ y: [Float]) -> Bool {
     }
   }
 
+  /// Ones times weights are the weights as they were rounded: what the fast path must not take for an ordinary one among others.
+  @Test func whatIsNoOrdinaryWeightIsDitheredByTheDefinition() {
+    let special: [Float] = [
+      0, -0.0, 0x1p-127, -0x1p-140, .infinity, -.infinity, .nan, 0x1p-126, .greatestFiniteMagnitude, 1, -0.3,
+    ]
+    let weights = (0..<200).map { $0 % 3 == 1 ? special[$0 / 3 % special.count] : Float($0) * 0.37 - 31 }
+    let expected = weights.enumerated().map { HalfMatrix.dithered($0.element, $0.offset) }
+    let ones = HalfMatrix(rounding: [1], 1, 1)
+    onEveryInstructionSet { isa in
+      for transposed in [false, true] {
+        var found = [Float](repeating: 7, count: weights.count)
+        var matrix = hearth_bf16_matrix()
+        (matrix.lanes, matrix.scale, matrix.output, matrix.ldc) = (weights.count, 1, HEARTH_OUTPUT_F32, weights.count)
+        weights.withUnsafeBufferPointer { weights in
+          found.withUnsafeMutableBufferPointer { found in
+            matrix.c = UnsafeMutableRawPointer(found.baseAddress)
+            let operand = hearth_operand(
+              kind: HEARTH_OPERAND_F32_DITHERED, data: weights.baseAddress, ld: transposed ? weights.count : 1,
+              transposed: transposed)
+            hearth_bf16_add_term(&matrix, ones.halves, ones.stride, operand, 1)
+            hearth_bf16_products(nil, 1, 1, &matrix)
+          }
+        }
+        for (index, (found, expected)) in zip(found, expected).enumerated() {
+          #expect(
+            expected.isNaN ? found.isNaN : found == expected, "\(weights[index]), \(transposed), \(isa.rawValue)")
+        }
+      }
+    }
+  }
+
   @Test func subnormalsAreZerosOnEveryInstructionSet() {
     // Products about 2^-126, sums on both sides of it.
     let examples = [0x1p-63, 0x1p-64, 0x1.8p-62, 0x1p-127].map {
