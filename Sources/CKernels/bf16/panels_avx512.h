@@ -129,11 +129,10 @@ INLINE void fill_columns(const hearth_bf16_cut* c, const hearth_operand_kind kin
       const size_t left = c->lanes > first ? c->lanes - first : 0, at = (c->start + k) * ld + c->lane + first;
       const __mmask16 low = left < 16 ? (__mmask16)((1u << left) - 1) : 0xffff, high = k + 1 < c->depth ? low : 0;
       __m512i pairs;
-      if (kind != HEARTH_OPERAND_BF16) {
-        // Rows lie far apart, and the processor does not see them coming.
-        __builtin_prefetch((const float*)c->operand->data + at + AHEAD * ld);
-        __builtin_prefetch((const float*)c->operand->data + at + (AHEAD + 1) * ld);
-      }
+      // Rows lie far apart, and the processor does not see them coming.
+      const size_t bytes = kind == HEARTH_OPERAND_BF16 ? sizeof(uint16_t) : sizeof(float);
+      __builtin_prefetch((const uint8_t*)c->operand->data + bytes * (at + AHEAD * ld));
+      __builtin_prefetch((const uint8_t*)c->operand->data + bytes * (at + (AHEAD + 1) * ld));
       if (kind == HEARTH_OPERAND_F32_DITHERED) {
         const float* data = (const float*)c->operand->data + at;
         const __m512i lower = dithered(_mm512_maskz_loadu_ps(low, data), at);

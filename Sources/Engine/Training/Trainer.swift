@@ -80,8 +80,9 @@ public final class Trainer {
     if settings.precision == .int8 { model.packTurned() }
     model.workspace.trim()
     // Layers forward and back need buffers of many sizes: with too little idle some are given up and asked for in each step, and the
-    // system clears them each time, which took 2 % of an adapter's steps, and none that was seen of full ones.
-    model.workspace.idleBytes = (adapter == nil ? 1 : 4) * Workspace.usualIdleBytes
+    // system clears them each time, which takes 1 to 2 % of an adapter's steps, and none that was seen of full ones. With four times as
+    // much hardly any are, but an adapter's run then takes a tenth more memory.
+    model.workspace.idleBytes = (adapter == nil ? 2 : 3) * Workspace.usualIdleBytes / 2
     // What was measured of the base before leaves memory behind, which would stand beside all that is held now.
     FreedMemory.giveBack()
   }
