@@ -103,6 +103,20 @@ import Testing
     #expect(FailedAttempts.name("10.0.0.1") != FailedAttempts.name("10.0.0.2"))
   }
 
+  @Test func partsOfAPathMayBePercentEncoded() async throws {
+    try await TestServer.run { server in
+      // The tests' model goes by a path.
+      for name in [server.model.replacing("/", with: "%2F"), server.model.replacing("/", with: "%2f")] {
+        let entry = try await server.client.get("/v1/models/" + name).json
+        #expect(entry["id"]?.text == server.model)
+      }
+      for broken in ["%", "%zz", "%ff", "a%00b"] {
+        let reply = try await server.client.get("/v1/models/" + broken)
+        #expect(reply.status == 404, "\(broken)")
+      }
+    }
+  }
+
   @Test func limitsAreKept() async throws {
     try await TestServer.run { server in
       let quick = try server.storage.createKey(name: "quick", scopes: ["chat"], requestsPerMinute: 2).secret

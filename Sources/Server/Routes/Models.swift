@@ -9,7 +9,7 @@ extension RouteTable {
       .json(["object": "list", "data": .array(state.room.models.map { $0.entry(state) })])
     }
     on(.get, "/v1/models/{model}", .scope(.chat)) { _, context in
-      .json(try await state.model(context.parameters.get("model") ?? "").entry(state))
+      .json(try await state.model(context.pathPart("model")).entry(state))
     }
   }
 }
