@@ -12,6 +12,8 @@ struct Principal: Sendable {
   let scopes: Set<Scope>
   var requestsPerMinute: Int?
   var tokensPerDay: Int?
+  /// The models that it may ask, beside what its own jobs make; nil is any.
+  var models: Set<String>?
   /// Whether an issuer's token said so, and not one of the server's own keys.
   var isToken = false
 
@@ -28,7 +30,8 @@ extension Principal {
   init(_ record: KeyRecord) {
     self.init(
       id: record.id, name: record.name, scopes: Set(record.scopes.compactMap(Scope.init)),
-      requestsPerMinute: record.requests_per_minute, tokensPerDay: record.tokens_per_day)
+      requestsPerMinute: record.requests_per_minute, tokensPerDay: record.tokens_per_day,
+      models: record.models.map { Set($0) })
   }
 }
 

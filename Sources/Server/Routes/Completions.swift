@@ -8,7 +8,7 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addCompletions(_ state: ServerState) {
     on(.post, "/v1/completions", .scope(.chat)) { request, context in
-      let wanted = try await CompletionRequest(try await request.fields(state, context), state)
+      let wanted = try await CompletionRequest(try await request.fields(state, context), state, context)
       try state.admit(context)
       let reply = CompletionReply(wanted, try await wanted.echoes(state, context))
       return try await .answers(
@@ -27,10 +27,10 @@ struct CompletionRequest: Sendable {
   /// Whether nothing is to be written: the prompt is only scored.
   let isScoring: Bool
 
-  init(_ given: Fields, _ state: ServerState) async throws {
+  init(_ given: Fields, _ state: ServerState, _ context: ServerContext) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try await state.model(try fields.requiredString("model"))
+    model = try await state.model(try fields.requiredString("model"), context)
     prompts = try PromptFields.prompts(&fields, "prompt", model, limits)
     var sampling = try SamplingFields(&fields, limits)
     echoes = try fields.bool("echo") ?? false

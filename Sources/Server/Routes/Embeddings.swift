@@ -10,7 +10,7 @@ extension RouteTable {
   mutating func addEmbeddings(_ state: ServerState) {
     on(.post, "/v1/embeddings", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try await state.model(try fields.requiredString("model"))
+      let model = try await state.model(try fields.requiredString("model"), context)
       let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
       let format = try fields.word("encoding_format", of: ["float", "base64"]) ?? "float"
       try fields.refuse("dimensions", "vectors have the model's own width")

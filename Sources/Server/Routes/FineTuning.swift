@@ -68,7 +68,7 @@ enum FineTuningRequest {
     _ given: Fields, _ state: ServerState, _ context: ServerContext
   ) async throws -> JobRecord {
     var fields = given
-    let model = try await state.model(try fields.requiredString("model"))
+    let model = try await state.model(try fields.requiredString("model"), context)
     guard model.tuning == nil else {
       throw APIError.invalid(
         "model", "\(model.name) is fine-tuned itself: train on its base, \(model.tuning?.base ?? "")")
