@@ -258,6 +258,39 @@ import Testing
     }
   }
 
+  @Test func aCallIsWholeWhateverTheStopStrings() async throws {
+    try await TestServer.run(contextLength: 512) { server in
+      let (question, stops) = (TestServer.question("x"), ["a", "<", "\"on", "}"] as JSON)
+      let lamp: JSON = ["name": "lamp", "parameters": DialectTests.lamp]
+      let chat: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "messages", value: question),
+        .init(key: "tools", value: [["type": "function", "function": lamp]]),
+        .init(key: "tool_choice", value: "required"), .init(key: "parallel_tool_calls", value: false),
+        .init(key: "temperature", value: 0), .init(key: "max_tokens", value: 90),
+      ]
+      func call(_ more: [JSONElement.Member]) async throws -> JSON? {
+        let reply = try await server.client.post("/v1/chat/completions", .object(chat + more))
+        let choice = reply.json["choices"]?[0]
+        #expect(choice?["finish_reason"] == "tool_calls", "\(reply.text)")
+        return choice?["message"]?["tool_calls"]?[0]?["function"]
+      }
+      let whole = try await call([])
+      #expect(try await call([.init(key: "stop", value: stops)]) == whole && whole != nil)
+      let streamed = try await server.client.post(
+        "/v1/chat/completions", .object(chat + [.init(key: "stop", value: stops), .init(key: "stream", value: true)]))
+      let calls = streamed.events.compactMap { $0["choices"]?[0]?["delta"]?["tool_calls"]?[0]?["function"] }
+      #expect(calls == [whole])
+      let message = try await server.client.post(
+        "/v1/messages",
+        [
+          "model": .string(server.model), "messages": question, "max_tokens": 90, "temperature": 0,
+          "tools": [["name": "lamp", "input_schema": DialectTests.lamp]],
+          "tool_choice": ["type": "any", "disable_parallel_tool_use": true], "stop_sequences": stops,
+        ])
+      #expect(message.json["stop_reason"] == "tool_use" && message.json["stop_sequence"] == .null, "\(message.text)")
+    }
+  }
+
   private static let lamp: JSON = [
     "type": "object", "properties": ["on": ["type": "boolean"]], "required": ["on"],
   ]

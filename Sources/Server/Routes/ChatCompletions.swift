@@ -52,6 +52,7 @@ struct ChatCompletionRequest: Sendable {
     keeping = try ConversationKeeping.take(&fields, messages: given.sent("messages"), owner: context.owner, state)
     try ChatCompletionRequest.refuseOthers(&fields)
     try fields.finish()
+    sampling.options.stopsEnd = tools.stopsEnd
     if let grammar = format ?? tools.grammar { sampling.options.constraint = model.constraint(grammar) }
     self.sampling = sampling
     prompt = try tools.prompt(messages, model)

@@ -83,6 +83,7 @@ struct MessagesRequest: Sendable {
       try FormatFields.refuse(stops: options.stops, beside: "output_config.format", "stop_sequences")
     }
     callsTools = tools.canCall
+    options.stopsEnd = tools.stopsEnd
     try fields.finish()
     if let grammar = format ?? tools.grammar { options.constraint = model.constraint(grammar) }
     prompt = try tools.prompt(messages, model)

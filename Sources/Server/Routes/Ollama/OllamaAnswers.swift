@@ -48,6 +48,7 @@ extension RouteTable {
           throw APIError.invalid("format", "format does not go with tools", code: "unsupported_parameter")
         }
         common.options.constraint = common.model.constraint(grammar)
+        common.options.stopsEnd = tools.stopsEnd
       }
       let reply = OllamaReply(model: common.model.name, callsTools: tools.canCall) { text, calls in
         .init(key: "message", value: OllamaMessages.message(text, calls))
