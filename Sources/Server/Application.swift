@@ -121,7 +121,7 @@ public struct HearthServer: Sendable {
     ])
     let (limits, settings) = (settings.limits, settings)
     let http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [TargetNames(), ConnectionWatch(), BrokenRequests()],
+      additionalChannelHandlers: [TargetNames(), LastRequests(), ConnectionWatch(), BrokenRequests()],
       idleTimeout: .seconds(Int64(limits.idleSeconds)),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,

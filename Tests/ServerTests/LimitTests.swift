@@ -29,6 +29,34 @@ import Testing
     }
   }
 
+  @Test func connectionsEndAsTheirClientsExpect() async throws {
+    try await TestServer.run { server in
+      let body = #"{"model": "\#(server.model)", "prompt": "a", "max_tokens": 3, "temperature": 0, "stream": true}"#
+      func request(_ version: String, _ fields: String) -> String {
+        "POST /v1/completions HTTP/\(version)\r\nHost: localhost\r\nContent-Type: application/json\r\n\(fields)"
+          + "Content-Length: \(body.utf8.count)\r\n\r\n" + body
+      }
+      // The reader waits for the end, well before that of idle connections; clients of HTTP/1.0 know no chunks.
+      let began = ContinuousClock.now
+      for fields in ["", "Connection: keep-alive\r\n"] {
+        let old = try await raw(server, request("1.0", fields))
+        #expect(old.hasPrefix("HTTP/1.0 200") && old.contains("Connection: close\r\n"), "\(old)")
+        #expect(!old.lowercased().contains("transfer-encoding") && old.contains("\r\n\r\ndata: {"), "\(old)")
+        #expect(old.hasSuffix("data: [DONE]\n\n"), "\(old)")
+      }
+      for spelling in ["close", "Close", "TE, close", "close, TE"] {
+        let reply = try await raw(server, request("1.1", "Connection: \(spelling)\r\n"))
+        #expect(reply.hasPrefix("HTTP/1.1 200") && reply.hasSuffix("0\r\n\r\n"), "\(spelling): \(reply)")
+        #expect(reply.contains("Connection: close\r\n"), "\(spelling): \(reply)")
+      }
+      // Each answer in the form of its own request, when several came at once.
+      let both = try await raw(server, request("1.1", "") + request("1.0", ""))
+      #expect(both.hasPrefix("HTTP/1.1 200") && both.contains("0\r\n\r\nHTTP/1.0 200"), "\(both)")
+      #expect(both.hasSuffix("data: [DONE]\n\n"), "\(both)")
+      #expect(ContinuousClock.now - began < .seconds(60))
+    }
+  }
+
   @Test func bodiesHaveAnEnd() async throws {
     try await TestServer.run {
       $0.limits.bodyBytes = 1000
