@@ -117,6 +117,32 @@ import Testing
     }
   }
 
+  @Test func filesStayWhileAJobNeedsThem() async throws {
+    try await TestServer.run { server in
+      func job(_ id: String, _ training: String, _ validation: String?, _ status: JobRecord.Status) -> JobRecord {
+        JobRecord(
+          id: id, owner: Principal.local.id, model: "m", modelPath: "/m", tunedName: "t", trainingFile: training,
+          validationFile: validation, epochs: nil, batchSize: nil, learningRateMultiplier: nil, seed: 0, created: 0,
+          status: status)
+      }
+      for name in ["a", "b", "c"] {
+        try server.storage.add(
+          FileRecord(
+            id: "file-" + name, owner: Principal.local.id, name: name, purpose: "fine-tune", bytes: 0, created: 0))
+      }
+      try server.storage.add(job("ftjob-1", "file-a", "file-b", .running))
+      try server.storage.add(job("ftjob-2", "file-c", nil, .succeeded))
+      for (file, status) in [("file-a", 400), ("file-b", 400), ("file-c", 200)] {
+        let reply = try await server.client.send("DELETE", "/v1/files/" + file)
+        #expect(reply.status == status, "\(reply.text)")
+        if status == 400 { #expect(reply.json["error"]?["code"] == "file_in_use" && reply.text.contains("ftjob-1")) }
+        #expect(try await server.client.get("/v1/files/" + file).status == (status == 400 ? 200 : 404))
+      }
+      try server.storage.update(job("ftjob-1", "file-a", "file-b", .cancelled))
+      #expect(try await server.client.send("DELETE", "/v1/files/file-a").status == 200)
+    }
+  }
+
   @Test func limitsAreKept() async throws {
     try await TestServer.run { server in
       let quick = try server.storage.createKey(name: "quick", scopes: ["chat"], requestsPerMinute: 2).secret

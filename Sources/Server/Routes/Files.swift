@@ -54,7 +54,11 @@ extension RouteTable {
     on(.delete, "/v1/files/{file}", .scope(.train)) { _, context in
       let files = UploadedFiles(state)
       let file = try files.file(context.pathPart("file"), context)
-      try state.storage.removeFile(file.id)
+      if let job = try state.storage.removeFile(file.id) {
+        // Not 409: OpenAI's libraries send that again.
+        throw APIError.invalid(
+          "file", "\(file.id) is what \(job) learns from: wait until it has ended, or cancel it", code: "file_in_use")
+      }
       try? FileManager.default.removeItem(atPath: files.path(file.id))
       return .json(["id": .string(file.id), "object": "file", "deleted": true])
     }
