@@ -91,8 +91,11 @@ public struct HearthServer: Sendable {
   }
 
   /// Says on stderr why the server ended, behind what it has logged, without waiting long for somebody to read it.
-  public static func sayLast(_ text: String) {
-    LineQueue.standardError.put(text)
+  ///
+  /// - Parameter asJSON: Whether as one more line of a log of JSON objects.
+  public static func sayLast(_ text: String, asJSON: Bool) {
+    LineQueue.standardError.put(
+      asJSON ? JSONLog.line(.critical, text, "hearth", [:], isJSON: true) : "hearth: \(text)\n")
     LineQueue.standardError.flush(seconds: flushSeconds)
   }
 
@@ -136,11 +139,16 @@ public struct HearthServer: Sendable {
       configuration: .init(
         address: .hostname(settings.host, port: settings.port),
         availableConnectionsDelegate: .maximum(limits.connections, logger: state.logger)),
-      onServerRunning: { channel in
+      onServerRunning: { [logsJSON] channel in
         let port = channel.localAddress?.port ?? settings.port
         let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
         let scheme = settings.encryption == .none ? "http" : "https"
-        onListening(Listening(port: port, address: "\(scheme)://\(host):\(port)", needsKey: needsKey))
+        let listening = Listening(port: port, address: "\(scheme)://\(host):\(port)", needsKey: needsKey)
+        if logsJSON {
+          let needsKey = Logger.MetadataValue.stringConvertible(needsKey)
+          state.logger.info("listening", metadata: ["address": "\(listening.address)", "needs_key": needsKey])
+        }
+        onListening(listening)
       }, logger: inner("hearth.http"))
   }
 
