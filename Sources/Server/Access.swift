@@ -261,6 +261,8 @@ final class AccessControl: Sendable {
       throw error
     }
     forget(entries)
+    // Other servers may have written down what they used of the same keys: it is looked up anew.
+    state.withLock { $0.tokens = [:] }
   }
 
   private func forget(_ entries: [AuditEntry]) {

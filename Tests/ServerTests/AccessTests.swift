@@ -143,6 +143,22 @@ import Testing
     }
   }
 
+  @Test func serversOverOneFileCountTogether() throws {
+    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: home) }
+    let storage = try Storage(home: home)
+    let (first, second) = (AccessControl(storage, ServerSettings()), AccessControl(storage, ServerSettings()))
+    let principal = Principal(id: "key-a", name: "a", scopes: [.chat], tokensPerDay: 30)
+    for access in [first, second] {
+      try access.requireTokens(principal)
+      access.charge(principal, model: "m", promptTokens: 15, completionTokens: 5)
+      try access.requireTokens(principal)
+    }
+    for access in [first, second, first] { try access.flush() }
+    #expect(throws: APIError.self) { try first.requireTokens(principal) }
+    #expect(throws: APIError.self) { try second.requireTokens(principal) }
+  }
+
   @Test func limitsAreKept() async throws {
     try await TestServer.run { server in
       let quick = try server.storage.createKey(name: "quick", scopes: ["chat"], requestsPerMinute: 2).secret
