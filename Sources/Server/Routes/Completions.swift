@@ -207,20 +207,25 @@ struct CompletionReply: AnswerReply {
 }
 
 /// Where tokens begin in the text that they make together, in code points. One that goes on with a character begins where the
-/// character does.
+/// character does; one that does not begins behind what stands for bytes that are none.
 private struct TextOffsets: Sendable {
+  private let tokenizer: Tokenizer
   private var decoder: StreamingDecoder
   private var count: Int
 
   init(_ tokenizer: Tokenizer, from start: Int = 0, skipSpecial: Bool) {
+    self.tokenizer = tokenizer
     decoder = StreamingDecoder(tokenizer, skipSpecial: skipSpecial)
     count = start
   }
 
   mutating func next(_ tokens: [EchoedToken]) -> [Int] {
     tokens.map { token in
-      defer { count += decoder.append(token.id).unicodeScalars.count }
-      return count
+      let piece = decoder.append(token.id).unicodeScalars.count
+      defer { count += piece }
+      // Whole characters of its own end the text; what comes before them was held back until now.
+      let own = String(validating: tokenizer.bytes(of: token.id), as: UTF8.self)?.unicodeScalars.count
+      return count + max(0, piece - (own ?? piece))
     }
   }
 }
