@@ -19,6 +19,19 @@ import Testing
       let bytes = Data(base64Encoded: encoded.json["data"]?[0]?["embedding"]?.text ?? "") ?? Data()
       let floats = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
       #expect(floats.map(Double.init).elementsEqual(vector) { abs($0 - $1) < 1e-6 })
+      // As many at once as libraries send.
+      for (path, list) in [("/v1/embeddings", "data"), ("/api/embed", "embeddings")] {
+        func ask(_ count: Int) async throws -> HTTPClient.Reply {
+          let texts = JSON.array((0..<count).map { $0 == 999 ? "hello there" : "a" })
+          return try await server.client.post(path, ["model": .string(server.model), "input": texts])
+        }
+        let many = try await ask(1000)
+        let last = many.json[list]?[999]
+        let numbers = (last?["embedding"] ?? last)?.elements?.compactMap(\.number)
+        #expect(many.json[list]?.elements?.count == 1000 && numbers == vector, "\(many.text.prefix(200))")
+        let refused = try await ask(2049)
+        #expect(refused.status == 400 && refused.text.contains("2048"), "\(refused.text)")
+      }
     }
   }
 

@@ -31,7 +31,7 @@ struct CompletionRequest: Sendable {
     var fields = given
     let limits = state.settings.limits
     model = try await state.model(try fields.requiredString("model"), context)
-    prompts = try PromptFields.prompts(&fields, "prompt", model, limits)
+    prompts = try PromptFields.prompts(&fields, "prompt", model, most: limits.prompts)
     var sampling = try SamplingFields(&fields, limits)
     echoes = try fields.bool("echo") ?? false
     // OpenAI's default, which is meant: a text that goes on has no end.

@@ -11,7 +11,7 @@ extension RouteTable {
     on(.post, "/v1/embeddings", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context)
       let model = try await state.model(try fields.requiredString("model"), context)
-      let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
+      let texts = try PromptFields.prompts(&fields, "input", model, most: state.settings.limits.embeddings)
       let format = try fields.word("encoding_format", of: ["float", "base64"]) ?? "float"
       try fields.refuse("dimensions", "vectors have the model's own width")
       fields.ignore("user")

@@ -43,7 +43,7 @@ extension RouteTable {
     on(.post, "/api/embed", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
       let model = try await state.ollamaModel(&fields, context)
-      let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
+      let texts = try PromptFields.prompts(&fields, "input", model, most: state.settings.limits.embeddings)
       fields.ignore("keep_alive")
       try fields.refuse("truncate", unless: [false], "a text that does not fit is refused, never cut")
       try fields.refuse("dimensions", "vectors have the model's own width")
