@@ -50,9 +50,7 @@ enum Embeddings {
     }
     let key = context.principal?.id ?? ""
     let work = Task {
-      var vectors: [[Float]] = []
-      for text in texts { vectors.append(normalised(try await state.room.embedding(model, text, key: key))) }
-      return vectors
+      try await state.room.embeddings(model, texts, key: key).map(normalised)
     }
     let presence = await context.presence
     let number = presence?.onGone { work.cancel() }
