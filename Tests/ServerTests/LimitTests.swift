@@ -57,6 +57,31 @@ import Testing
     }
   }
 
+  /// A client that is told to come again does, for ever.
+  @Test func whatNeverFindsAPlaceIsNotToComeAgain() async throws {
+    try await TestServer.run {
+      ($0.engine.laneCount, $0.engine.queueLimit) = (2, 2)
+    } _: { server in
+      func ask(_ prompts: Int, _ n: Int) async throws -> HTTPClient.Reply {
+        try await server.client.post(
+          "/v1/completions",
+          [
+            "model": .string(server.model), "prompt": .array((0..<prompts).map { _ in "a" }), "n": .integer(n),
+            "max_tokens": 1,
+          ])
+      }
+      for (prompts, n, parameter) in [(5, 1, "prompt"), (1, 5, "n"), (3, 2, "n")] {
+        let reply = try await ask(prompts, n)
+        #expect(reply.status == 400 && reply.json["error"]?["param"]?.text == parameter, "\(reply.text)")
+        #expect(reply.text.contains("\(prompts * n) answers") && reply.headers["retry-after"] == nil, "\(reply.text)")
+      }
+      for (prompts, n) in [(4, 1), (1, 4), (2, 2)] {
+        let reply = try await ask(prompts, n)
+        #expect(reply.status == 200, "\(reply.text)")
+      }
+    }
+  }
+
   @Test func bodiesHaveAnEnd() async throws {
     try await TestServer.run {
       $0.limits.bodyBytes = 1000
