@@ -87,7 +87,20 @@ public struct HearthServer: Sendable {
         .init(service: Bookkeeping(state: state)), .init(service: application), .init(service: Reception(state: state)),
       ], gracefulShutdownSignals: [.sigterm, .sigint], logger: inner("hearth.lifecycle"))
     configuration.maximumGracefulShutdownDuration = .seconds(settings.drainSeconds)
-    try await ServiceGroup(configuration: configuration).run()
+    do { try await ServiceGroup(configuration: configuration).run() } catch let error as IOError {
+      throw described(error)
+    }
+  }
+
+  /// What keeps a server from listening, as whoever started it can mend it.
+  private func described(_ error: IOError) -> any Error {
+    let place = "--host \(settings.host) --port \(settings.port)"
+    switch error.errnoCode {
+    case EADDRINUSE: return ServerError("\(place): something listens there already: end it, or give another --port")
+    case EACCES: return ServerError("\(place): this user may not listen there: give a --port of 1024 or more")
+    case EADDRNOTAVAIL: return ServerError("\(place): this machine does not have that address")
+    default: return error
+    }
   }
 
   /// Says on stderr why the server ended, behind what it has logged, without waiting long for somebody to read it.

@@ -82,6 +82,16 @@ import Testing
     }
   }
 
+  @Test func portsThatAreTakenAreNamed() async throws {
+    try await TestServer.run { server in
+      var settings = ServerSettings()
+      (settings.port, settings.store) = (server.client.port, ModelStore(home: server.home))
+      let second = try HearthServer(settings, isQuiet: true)
+      let error = await #expect(throws: ServerError.self) { try await second.run([]) }
+      #expect(error.map { "\($0)".contains("--port \(server.client.port): something listens there") } == true)
+    }
+  }
+
   @Test func bodiesHaveAnEnd() async throws {
     try await TestServer.run {
       $0.limits.bodyBytes = 1000
