@@ -27,13 +27,17 @@ def shape(required, **properties):
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+def texts(most):
+    ids = array({"type": "integer"}, 1 << 20)
+    return {"anyOf": [STRING, array(STRING, most), ids, array(ids, most)]}
+
+
 MOST = 2**31 - 1
 TEXT_OR_PARTS = {"anyOf": [STRING, array(shape(["type", "text"], type={"enum": ["text"]}, text=STRING), 64)]}
 MESSAGE = {"type": "object", "required": ["role"], "properties": {
     "role": {"enum": ["system", "developer", "user", "assistant", "tool"]}, "content": TEXT_OR_PARTS, "name": STRING,
     "tool_calls": array(OBJECT, 128), "tool_call_id": STRING}}
 STOP = {"anyOf": [STRING, array(STRING, 16)]}
-PROMPT = {"anyOf": [STRING, array(STRING, 64), array({"type": "integer"}, 1 << 20), array(array({"type": "integer"}, 1 << 20), 64)]}
 SAMPLING = {
     "temperature": number(0, 2), "top_p": number(0, 1), "top_k": integer(0, 1000000), "min_p": number(0, 1),
     "presence_penalty": number(-2, 2), "frequency_penalty": number(-2, 2), "repetition_penalty": number(0.01, 100),
@@ -96,7 +100,7 @@ ROUTES = [
     ("get", "/v1/exports/conversations", "chat", "The key's stored conversations, one a line", None, "application/jsonl"),
     ("get", "/v1/exports/feedback", "chat", "What can be learned from the key's feedback, one example a line", None, "application/jsonl"),
     ("post", "/v1/completions", "chat", "How texts go on", shape(
-        ["model", "prompt"], model=STRING, prompt=PROMPT, **SAMPLING, max_tokens=integer(0, MOST), echo=BOOL,
+        ["model", "prompt"], model=STRING, prompt=texts(64), **SAMPLING, max_tokens=integer(0, MOST), echo=BOOL,
         logprobs=integer(0, 20), best_of=integer(1, 8)), "application/json"),
     ("post", "/tokenize", "chat", "The tokens of a text or a conversation", shape(
         ["model"], model=STRING, prompt=STRING, messages=array(MESSAGE, 2048), special=BOOL, add_special_tokens=BOOL),
@@ -104,7 +108,7 @@ ROUTES = [
     ("post", "/detokenize", "chat", "The text of tokens", shape(
         ["model", "tokens"], model=STRING, tokens=array({"type": "integer"}, 1 << 20)), "application/json"),
     ("post", "/v1/embeddings", "embed", "Texts as vectors", shape(
-        ["model", "input"], model=STRING, input=PROMPT, encoding_format={"enum": ["float", "base64"]}, user=STRING),
+        ["model", "input"], model=STRING, input=texts(2048), encoding_format={"enum": ["float", "base64"]}, user=STRING),
      "application/json"),
     ("post", "/v1/responses", "chat", "Responses, without memory", shape(
         ["model", "input"], model=STRING, input={"anyOf": [STRING, array(OBJECT, 2048)]}, instructions=STRING,
@@ -130,7 +134,7 @@ ROUTES = [
     ("get", "/api/tags", "chat", "Ollama's list of models", None, "application/json"),
     ("get", "/api/ps", "chat", "Which models are loaded", None, "application/json"),
     ("post", "/api/show", "chat", "One model", shape(["model"], model=STRING, verbose=BOOL), "application/json"),
-    ("post", "/api/embed", "embed", "Ollama's embeddings", shape(["model", "input"], model=STRING, input=PROMPT), "application/json"),
+    ("post", "/api/embed", "embed", "Ollama's embeddings", shape(["model", "input"], model=STRING, input=texts(2048)), "application/json"),
     ("post", "/models/load", "admin", "Loads a model of the store", shape(["model"], model=STRING), "application/json"),
     ("post", "/models/unload", "admin", "Unloads a model", shape(["model"], model=STRING), "application/json"),
     ("post", "/v1/files", "train", "Uploads data to train on", "form", "application/json"),

@@ -12,6 +12,8 @@ struct Principal: Sendable {
   let scopes: Set<Scope>
   var requestsPerMinute: Int?
   var tokensPerDay: Int?
+  /// The models that it may ask, beside what its own jobs make; nil is any.
+  var models: Set<String>?
   /// Whether an issuer's token said so, and not one of the server's own keys.
   var isToken = false
 
@@ -28,7 +30,8 @@ extension Principal {
   init(_ record: KeyRecord) {
     self.init(
       id: record.id, name: record.name, scopes: Set(record.scopes.compactMap(Scope.init)),
-      requestsPerMinute: record.requests_per_minute, tokensPerDay: record.tokens_per_day)
+      requestsPerMinute: record.requests_per_minute, tokensPerDay: record.tokens_per_day,
+      models: record.models.map { Set($0) })
   }
 }
 
@@ -258,6 +261,8 @@ final class AccessControl: Sendable {
       throw error
     }
     forget(entries)
+    // Other servers may have written down what they used of the same keys: it is looked up anew.
+    state.withLock { $0.tokens = [:] }
   }
 
   private func forget(_ entries: [AuditEntry]) {

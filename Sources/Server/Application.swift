@@ -87,12 +87,28 @@ public struct HearthServer: Sendable {
         .init(service: Bookkeeping(state: state)), .init(service: application), .init(service: Reception(state: state)),
       ], gracefulShutdownSignals: [.sigterm, .sigint], logger: inner("hearth.lifecycle"))
     configuration.maximumGracefulShutdownDuration = .seconds(settings.drainSeconds)
-    try await ServiceGroup(configuration: configuration).run()
+    do { try await ServiceGroup(configuration: configuration).run() } catch let error as IOError {
+      throw described(error)
+    }
+  }
+
+  /// What keeps a server from listening, as whoever started it can mend it.
+  private func described(_ error: IOError) -> any Error {
+    let place = "--host \(settings.host) --port \(settings.port)"
+    switch error.errnoCode {
+    case EADDRINUSE: return ServerError("\(place): something listens there already: end it, or give another --port")
+    case EACCES: return ServerError("\(place): this user may not listen there: give a --port of 1024 or more")
+    case EADDRNOTAVAIL: return ServerError("\(place): this machine does not have that address")
+    default: return error
+    }
   }
 
   /// Says on stderr why the server ended, behind what it has logged, without waiting long for somebody to read it.
-  public static func sayLast(_ text: String) {
-    LineQueue.standardError.put(text)
+  ///
+  /// - Parameter asJSON: Whether as one more line of a log of JSON objects.
+  public static func sayLast(_ text: String, asJSON: Bool) {
+    LineQueue.standardError.put(
+      asJSON ? JSONLog.line(.critical, text, "hearth", [:], isJSON: true) : "hearth: \(text)\n")
     LineQueue.standardError.flush(seconds: flushSeconds)
   }
 
@@ -121,7 +137,7 @@ public struct HearthServer: Sendable {
     ])
     let (limits, settings) = (settings.limits, settings)
     let http = HTTP1Channel.Configuration(
-      additionalChannelHandlers: [TargetNames(), ConnectionWatch(), BrokenRequests()],
+      additionalChannelHandlers: [TargetNames(), LastRequests(), ConnectionWatch(), BrokenRequests()],
       idleTimeout: .seconds(Int64(limits.idleSeconds)),
       httpDecoderConfiguration: .init(
         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerListBytes,
@@ -136,11 +152,16 @@ public struct HearthServer: Sendable {
       configuration: .init(
         address: .hostname(settings.host, port: settings.port),
         availableConnectionsDelegate: .maximum(limits.connections, logger: state.logger)),
-      onServerRunning: { channel in
+      onServerRunning: { [logsJSON] channel in
         let port = channel.localAddress?.port ?? settings.port
         let host = settings.host.contains(":") ? "[\(settings.host)]" : settings.host
         let scheme = settings.encryption == .none ? "http" : "https"
-        onListening(Listening(port: port, address: "\(scheme)://\(host):\(port)", needsKey: needsKey))
+        let listening = Listening(port: port, address: "\(scheme)://\(host):\(port)", needsKey: needsKey)
+        if logsJSON {
+          let needsKey = Logger.MetadataValue.stringConvertible(needsKey)
+          state.logger.info("listening", metadata: ["address": "\(listening.address)", "needs_key": needsKey])
+        }
+        onListening(listening)
       }, logger: inner("hearth.http"))
   }
 

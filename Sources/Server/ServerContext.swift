@@ -1,3 +1,4 @@
+internal import Foundation
 internal import Hummingbird
 internal import Logging
 internal import NIOCore
@@ -29,6 +30,9 @@ struct ServerContext: RequestContext {
     channel = source.channel
     requestID = Identifier.make("req")
   }
+
+  /// A named part of the path with its percent-encoding undone, as clients write `%2F` and some `%3A`; empty when it is no text.
+  func pathPart(_ name: String) -> String { parameters.get(name)?.removingPercentEncoding ?? "" }
 
   /// Ends the connection after an answer. What the client may still send is first let come for a moment: closed at once, the
   /// connection would be reset, and the answer lost on its way.

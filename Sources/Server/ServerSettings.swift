@@ -27,8 +27,8 @@ public struct ServerSettings: Sendable {
     public var answerSeconds = 600
     /// Connections at a time.
     public var connections = 1024
-    /// Answers to one prompt (`n`), prompts of one request.
-    public var answers = 8, prompts = 64
+    /// Answers to one prompt (`n`), prompts of one request, texts to make vectors of: as many as OpenAI takes, and libraries send.
+    public var answers = 8, prompts = 64, embeddings = 2048
     /// Messages, and parts of a message.
     public var messages = 2048, contentParts = 64
     /// Stop strings, and bytes of one.

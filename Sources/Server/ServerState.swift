@@ -16,7 +16,7 @@ final class ServerState: Sendable {
   /// What trains; nothing until the server runs.
   let jobs = JobsHolder()
   /// What jobs have saved on their way, as models.
-  private let checkpoints = TunedCheckpoints()
+  let checkpoints = TunedCheckpoints()
   private let draining = Atomic(false)
 
   init(
@@ -38,27 +38,6 @@ final class ServerState: Sendable {
   func drain() {
     draining.store(true, ordering: .releasing)
     room.close()
-  }
-
-  /// The model of a request, checkpoints of jobs included.
-  ///
-  /// - Throws: `APIError` with the names that there are.
-  func model(_ name: String) async throws -> ServedModel {
-    if let checkpoint = TunedCheckpoints.Name(name), let model = try await checkpoints.model(checkpoint, self) {
-      return model
-    }
-    return try loadedModel(name)
-  }
-
-  /// A model that is loaded.
-  ///
-  /// - Throws: `APIError` with the names that there are.
-  func loadedModel(_ name: String) throws(APIError) -> ServedModel {
-    if let model = room.model(name) { return model }
-    let names = room.models.map(\.name).joined(separator: ", ")
-    throw APIError(
-      .notFound, "there is no model \"\(name.prefix(100))\" here: this server has \(names.isEmpty ? "none" : names)",
-      parameter: "model", code: "model_not_found")
   }
 
   /// Whether a request may be computed now.

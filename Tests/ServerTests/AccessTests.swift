@@ -103,6 +103,62 @@ import Testing
     #expect(FailedAttempts.name("10.0.0.1") != FailedAttempts.name("10.0.0.2"))
   }
 
+  @Test func partsOfAPathMayBePercentEncoded() async throws {
+    try await TestServer.run { server in
+      // The tests' model goes by a path.
+      for name in [server.model.replacing("/", with: "%2F"), server.model.replacing("/", with: "%2f")] {
+        let entry = try await server.client.get("/v1/models/" + name).json
+        #expect(entry["id"]?.text == server.model)
+      }
+      for broken in ["%", "%zz", "%ff", "a%00b"] {
+        let reply = try await server.client.get("/v1/models/" + broken)
+        #expect(reply.status == 404, "\(broken)")
+      }
+    }
+  }
+
+  @Test func filesStayWhileAJobNeedsThem() async throws {
+    try await TestServer.run { server in
+      func job(_ id: String, _ training: String, _ validation: String?, _ status: JobRecord.Status) -> JobRecord {
+        JobRecord(
+          id: id, owner: Principal.local.id, model: "m", modelPath: "/m", tunedName: "t", trainingFile: training,
+          validationFile: validation, epochs: nil, batchSize: nil, learningRateMultiplier: nil, seed: 0, created: 0,
+          status: status)
+      }
+      for name in ["a", "b", "c"] {
+        try server.storage.add(
+          FileRecord(
+            id: "file-" + name, owner: Principal.local.id, name: name, purpose: "fine-tune", bytes: 0, created: 0))
+      }
+      try server.storage.add(job("ftjob-1", "file-a", "file-b", .running))
+      try server.storage.add(job("ftjob-2", "file-c", nil, .succeeded))
+      for (file, status) in [("file-a", 400), ("file-b", 400), ("file-c", 200)] {
+        let reply = try await server.client.send("DELETE", "/v1/files/" + file)
+        #expect(reply.status == status, "\(reply.text)")
+        if status == 400 { #expect(reply.json["error"]?["code"] == "file_in_use" && reply.text.contains("ftjob-1")) }
+        #expect(try await server.client.get("/v1/files/" + file).status == (status == 400 ? 200 : 404))
+      }
+      try server.storage.update(job("ftjob-1", "file-a", "file-b", .cancelled))
+      #expect(try await server.client.send("DELETE", "/v1/files/file-a").status == 200)
+    }
+  }
+
+  @Test func serversOverOneFileCountTogether() throws {
+    let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: home) }
+    let storage = try Storage(home: home)
+    let (first, second) = (AccessControl(storage, ServerSettings()), AccessControl(storage, ServerSettings()))
+    let principal = Principal(id: "key-a", name: "a", scopes: [.chat], tokensPerDay: 30)
+    for access in [first, second] {
+      try access.requireTokens(principal)
+      access.charge(principal, model: "m", promptTokens: 15, completionTokens: 5)
+      try access.requireTokens(principal)
+    }
+    for access in [first, second, first] { try access.flush() }
+    #expect(throws: APIError.self) { try first.requireTokens(principal) }
+    #expect(throws: APIError.self) { try second.requireTokens(principal) }
+  }
+
   @Test func limitsAreKept() async throws {
     try await TestServer.run { server in
       let quick = try server.storage.createKey(name: "quick", scopes: ["chat"], requestsPerMinute: 2).secret

@@ -7,7 +7,9 @@ import Testing
 
 @Suite struct CheckpointTests {
   /// What a job leaves: a run of four steps with a checkpoint after each, on the server's model.
-  private static func train(_ server: TestServer, _ job: String, _ name: String) throws {
+  static func train(
+    _ server: TestServer, _ job: String, _ name: String, owner: String = Principal.local.id
+  ) throws {
     let data = server.home.appending(path: "data.jsonl").path
     try (0..<8).map { #"{"prompt": "what is \#($0)?", "completion": "it is \#($0)"}"# }.joined(separator: "\n").write(
       toFile: data, atomically: false, encoding: .utf8)
@@ -21,7 +23,7 @@ import Testing
     ).run { _ in }
     try server.storage.add(
       JobRecord(
-        id: job, owner: Principal.local.id, model: server.model, modelPath: server.model, tunedName: name,
+        id: job, owner: owner, model: server.model, modelPath: server.model, tunedName: name,
         trainingFile: "file-x", validationFile: nil, epochs: 2, batchSize: 4, learningRateMultiplier: nil, seed: 0,
         created: Clock.seconds, status: .cancelled))
   }

@@ -47,6 +47,19 @@ import Testing
       let echoed = try #require(try await ask(text, 0).json["choices"]?[0])
       #expect(echoed["text"]?.text == text)
       #expect(offsets(echoed) == [0, 0, 1, 1, 2])
+      // Half a character stands for itself, and what follows it begins behind.
+      let ids =
+        try await server.client.post(
+          "/tokenize", ["model": .string(server.model), "prompt": .string(text)]
+        ).json["tokens"]?.elements ?? []
+      let halves = try await server.client.post(
+        "/v1/completions",
+        [
+          "model": .string(server.model), "prompt": .array([ids[0], ids[4], ids[2], ids[3], ids[4]]), "max_tokens": 0,
+          "echo": true, "logprobs": 0,
+        ])
+      #expect(halves.json["choices"]?[0]?["text"]?.text == "\u{FFFD}a¨a")
+      #expect(offsets(halves.json["choices"]?[0]) == [0, 1, 2, 2, 3])
       // A stream says of each token what the whole answer says.
       let whole = try #require(try await ask("©", 40).json["choices"]?[0])
       let pieces = try await ask("©", 40, streams: true).events.compactMap { $0["choices"]?[0] }

@@ -19,6 +19,19 @@ import Testing
       let bytes = Data(base64Encoded: encoded.json["data"]?[0]?["embedding"]?.text ?? "") ?? Data()
       let floats = bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
       #expect(floats.map(Double.init).elementsEqual(vector) { abs($0 - $1) < 1e-6 })
+      // As many at once as libraries send.
+      for (path, list) in [("/v1/embeddings", "data"), ("/api/embed", "embeddings")] {
+        func ask(_ count: Int) async throws -> HTTPClient.Reply {
+          let texts = JSON.array((0..<count).map { $0 == 999 ? "hello there" : "a" })
+          return try await server.client.post(path, ["model": .string(server.model), "input": texts])
+        }
+        let many = try await ask(1000)
+        let last = many.json[list]?[999]
+        let numbers = (last?["embedding"] ?? last)?.elements?.compactMap(\.number)
+        #expect(many.json[list]?.elements?.count == 1000 && numbers == vector, "\(many.text.prefix(200))")
+        let refused = try await ask(2049)
+        #expect(refused.status == 400 && refused.text.contains("2048"), "\(refused.text)")
+      }
     }
   }
 
@@ -255,6 +268,39 @@ import Testing
       #expect(arguments.keys == ["on"])
       let words = try await server.chat(["tools": tools, "temperature": 0, "max_tokens": 20, "stream": true])
       #expect(words.events.last?["choices"]?[0]?["finish_reason"] != .null)
+    }
+  }
+
+  @Test func aCallIsWholeWhateverTheStopStrings() async throws {
+    try await TestServer.run(contextLength: 512) { server in
+      let (question, stops) = (TestServer.question("x"), ["a", "<", "\"on", "}"] as JSON)
+      let lamp: JSON = ["name": "lamp", "parameters": DialectTests.lamp]
+      let chat: [JSONElement.Member] = [
+        .init(key: "model", value: .string(server.model)), .init(key: "messages", value: question),
+        .init(key: "tools", value: [["type": "function", "function": lamp]]),
+        .init(key: "tool_choice", value: "required"), .init(key: "parallel_tool_calls", value: false),
+        .init(key: "temperature", value: 0), .init(key: "max_tokens", value: 90),
+      ]
+      func call(_ more: [JSONElement.Member]) async throws -> JSON? {
+        let reply = try await server.client.post("/v1/chat/completions", .object(chat + more))
+        let choice = reply.json["choices"]?[0]
+        #expect(choice?["finish_reason"] == "tool_calls", "\(reply.text)")
+        return choice?["message"]?["tool_calls"]?[0]?["function"]
+      }
+      let whole = try await call([])
+      #expect(try await call([.init(key: "stop", value: stops)]) == whole && whole != nil)
+      let streamed = try await server.client.post(
+        "/v1/chat/completions", .object(chat + [.init(key: "stop", value: stops), .init(key: "stream", value: true)]))
+      let calls = streamed.events.compactMap { $0["choices"]?[0]?["delta"]?["tool_calls"]?[0]?["function"] }
+      #expect(calls == [whole])
+      let message = try await server.client.post(
+        "/v1/messages",
+        [
+          "model": .string(server.model), "messages": question, "max_tokens": 90, "temperature": 0,
+          "tools": [["name": "lamp", "input_schema": DialectTests.lamp]],
+          "tool_choice": ["type": "any", "disable_parallel_tool_use": true], "stop_sequences": stops,
+        ])
+      #expect(message.json["stop_reason"] == "tool_use" && message.json["stop_sequence"] == .null, "\(message.text)")
     }
   }
 

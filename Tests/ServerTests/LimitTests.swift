@@ -29,6 +29,69 @@ import Testing
     }
   }
 
+  @Test func connectionsEndAsTheirClientsExpect() async throws {
+    try await TestServer.run { server in
+      let body = #"{"model": "\#(server.model)", "prompt": "a", "max_tokens": 3, "temperature": 0, "stream": true}"#
+      func request(_ version: String, _ fields: String) -> String {
+        "POST /v1/completions HTTP/\(version)\r\nHost: localhost\r\nContent-Type: application/json\r\n\(fields)"
+          + "Content-Length: \(body.utf8.count)\r\n\r\n" + body
+      }
+      // The reader waits for the end, well before that of idle connections; clients of HTTP/1.0 know no chunks.
+      let began = ContinuousClock.now
+      for fields in ["", "Connection: keep-alive\r\n"] {
+        let old = try await raw(server, request("1.0", fields))
+        #expect(old.hasPrefix("HTTP/1.0 200") && old.contains("Connection: close\r\n"), "\(old)")
+        #expect(!old.lowercased().contains("transfer-encoding") && old.contains("\r\n\r\ndata: {"), "\(old)")
+        #expect(old.hasSuffix("data: [DONE]\n\n"), "\(old)")
+      }
+      for spelling in ["close", "Close", "TE, close", "close, TE"] {
+        let reply = try await raw(server, request("1.1", "Connection: \(spelling)\r\n"))
+        #expect(reply.hasPrefix("HTTP/1.1 200") && reply.hasSuffix("0\r\n\r\n"), "\(spelling): \(reply)")
+        #expect(reply.contains("Connection: close\r\n"), "\(spelling): \(reply)")
+      }
+      // Each answer in the form of its own request, when several came at once.
+      let both = try await raw(server, request("1.1", "") + request("1.0", ""))
+      #expect(both.hasPrefix("HTTP/1.1 200") && both.contains("0\r\n\r\nHTTP/1.0 200"), "\(both)")
+      #expect(both.hasSuffix("data: [DONE]\n\n"), "\(both)")
+      #expect(ContinuousClock.now - began < .seconds(60))
+    }
+  }
+
+  /// A client that is told to come again does, for ever.
+  @Test func whatNeverFindsAPlaceIsNotToComeAgain() async throws {
+    try await TestServer.run {
+      ($0.engine.laneCount, $0.engine.queueLimit) = (2, 2)
+    } _: { server in
+      func ask(_ prompts: Int, _ n: Int) async throws -> HTTPClient.Reply {
+        try await server.client.post(
+          "/v1/completions",
+          [
+            "model": .string(server.model), "prompt": .array((0..<prompts).map { _ in "a" }), "n": .integer(n),
+            "max_tokens": 1,
+          ])
+      }
+      for (prompts, n, parameter) in [(5, 1, "prompt"), (1, 5, "n"), (3, 2, "n")] {
+        let reply = try await ask(prompts, n)
+        #expect(reply.status == 400 && reply.json["error"]?["param"]?.text == parameter, "\(reply.text)")
+        #expect(reply.text.contains("\(prompts * n) answers") && reply.headers["retry-after"] == nil, "\(reply.text)")
+      }
+      for (prompts, n) in [(4, 1), (1, 4), (2, 2)] {
+        let reply = try await ask(prompts, n)
+        #expect(reply.status == 200, "\(reply.text)")
+      }
+    }
+  }
+
+  @Test func portsThatAreTakenAreNamed() async throws {
+    try await TestServer.run { server in
+      var settings = ServerSettings()
+      (settings.port, settings.store) = (server.client.port, ModelStore(home: server.home))
+      let second = try HearthServer(settings, isQuiet: true)
+      let error = await #expect(throws: ServerError.self) { try await second.run([]) }
+      #expect(error.map { "\($0)".contains("--port \(server.client.port): something listens there") } == true)
+    }
+  }
+
   @Test func bodiesHaveAnEnd() async throws {
     try await TestServer.run {
       $0.limits.bodyBytes = 1000

@@ -56,6 +56,7 @@ import Testing
   /// Each version that was ever released: what it knew of the file.
   @Test(arguments: [
     "1 keys, usage, audit", "2 files, jobs", "3 conversations, feedback", "4 contents of the audit log",
+    "5 models of keys",
   ])
   func filesOfEarlierVersionsKeepWhatTheyHold(_ last: String) throws {
     let home = FileManager.default.temporaryDirectory.appending(path: "hearth-home-\(UUID().uuidString)")
@@ -69,7 +70,8 @@ import Testing
       try queue.write {
         try $0.execute(
           sql: """
-            INSERT INTO key VALUES ('key-a', 'a', x'00', 'chat', 5, NULL, 1.5, NULL);
+            INSERT INTO key (id, name, hash, scopes, requests_per_minute, tokens_per_day, created, revoked)
+              VALUES ('key-a', 'a', x'00', 'chat', 5, NULL, 1.5, NULL);
             INSERT INTO usage VALUES ('key-a', '2026-01-31', 'm', 1, 20, 3);
             """)
         if number >= 2 {
@@ -91,7 +93,7 @@ import Testing
       try queue.close()
     }
     let storage = try Storage(path: path)
-    #expect(try storage.keys().map(\.name) == ["a"])
+    #expect(try storage.keys().map(\.name) == ["a"] && storage.keys().map(\.models) == [nil])
     #expect(try storage.tokens(of: "key-a", day: "2026-01-31") == 23)
     #expect(try storage.files(of: "key-a").map(\.name) == (number >= 2 ? ["jars.jsonl"] : []))
     #expect(try storage.jobs(of: nil).map(\.trainedTokens) == (number >= 2 ? [9] : []))

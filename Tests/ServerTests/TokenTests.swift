@@ -133,6 +133,9 @@ struct TestIssuer {
     // With a map, words are what it says and nothing else.
     #expect(settings.scopes(["https://a.example/roles": ["staff", "metrics", "admin"]]) == [.chat, .embed])
     #expect(settings.scopes(["https://a.example/roles": 7]).isEmpty)
+    #expect(throws: ServerError.self) { try settings.limit(to: []) }
+    try settings.limit(to: ["m"])
+    #expect(settings.models == ["m"])
     for wrong in ["", "staff", "=chat", "staff=", "staff=fly"] {
       #expect(throws: ServerError.self) { try settings.map(wrong) }
     }

@@ -8,6 +8,8 @@ public struct AnswerOptions: Sendable {
   public var maximumTokenCount: Int?
   /// Strings that end the answer; they are not part of it.
   public var stops: [String]
+  /// A text from which on they end nothing; nil for none.
+  public var stopsEnd: String?
   /// How many alternatives to list for each token; nil lists no probabilities.
   public var listedTokenCount: Int?
   /// Which texts may come; nil lets all.

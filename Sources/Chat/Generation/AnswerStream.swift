@@ -17,11 +17,11 @@ struct AnswerStream {
   private var shownByteCount = 0
 
   init(
-    _ tokenizer: Tokenizer, stops: [String], endTokens: Set<Int32>, promptTokenCount: Int,
+    _ tokenizer: Tokenizer, stops: [String], before marker: String? = nil, endTokens: Set<Int32>, promptTokenCount: Int,
     keepsProbabilities: Bool, started: ContinuousClock.Instant = .now
   ) throws(StopStrings.ValidationError) {
     decoder = StreamingDecoder(tokenizer, skipSpecial: true)
-    self.stops = try StopStrings(stops)
+    self.stops = try StopStrings(stops, before: marker)
     self.endTokens = endTokens
     self.keepsProbabilities = keepsProbabilities
     self.started = started

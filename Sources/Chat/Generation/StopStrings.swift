@@ -24,13 +24,19 @@ public struct StopStrings: Sendable {
   /// The stop string that ended the answer.
   public private(set) var match: String?
   private let stops: [(text: String, bytes: [UInt8])]
+  /// What ends the search; nil for nothing.
+  private let marker: [UInt8]?
+  private var isPastMarker = false
   /// Text that may be the beginning of a stop string.
   private var held: [UInt8] = []
 
   /// Watches for any of `stops`; for none if the list is empty.
   ///
+  /// - Parameter marker: A text with which something begins that no stop string cuts, like the call of a tool; where both begin at the
+  ///   same place, it does.
   /// - Throws: `ValidationError.empty`.
-  public init(_ stops: [String]) throws(ValidationError) {
+  public init(_ stops: [String], before marker: String? = nil) throws(ValidationError) {
+    self.marker = marker.map { Array($0.utf8) }
     for (index, stop) in stops.enumerated() where stop.isEmpty { throw .empty(index: index) }
     self.stops = stops.map { ($0, Array($0.utf8)) }
   }
@@ -61,8 +67,19 @@ public struct StopStrings: Sendable {
   /// Takes from `held` what comes before the first place where a stop string is or may yet be.
   private mutating func release(isEnd: Bool) -> String {
     var place = held.count
-    search: for start in held.indices {
+    search: for start in isPastMarker ? 0..<0 : held.indices {
       var mayMatch = false
+      if let marker, marker.first == held[start] {
+        switch compare(marker, at: start) {
+        case .whole:
+          isPastMarker = true
+          break search
+        case .part where !isEnd:
+          place = start
+          break search
+        case .part, .none: break
+        }
+      }
       for stop in stops where stop.bytes[0] == held[start] {
         switch compare(stop.bytes, at: start) {
         case .whole:

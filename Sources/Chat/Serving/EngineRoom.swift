@@ -88,6 +88,10 @@ public actor EngineRoom {
   public nonisolated var currentStatus: Status { shownStatus.withLock { $0 } }
   /// Answers that have not ended, waiting ones included.
   public nonisolated var answerCount: Int { admission.withLock { $0.count } }
+  /// So many answers one key may have at a time: more in one request never find a place.
+  public nonisolated var answerLimit: Int {
+    admission.withLock { min($0.keyLimit, $0.laneCount + $0.queueLimit) }
+  }
 
   /// Takes no more calls; those under way go on.
   public nonisolated func close() { admission.withLock { $0.close() } }
@@ -121,25 +125,29 @@ public actor EngineRoom {
   public nonisolated func scores(
     _ model: ServedModel, _ tokens: [Int32], listing: Int, key: String = ""
   ) async throws -> [SampledToken?] {
-    try await read(model, tokens, .scores(listing: listing), key: key) { $0.scores }
+    try await read(model, [tokens], .scores(listing: listing), key: key) { $0.scores }[0]
   }
 
-  /// The mean of a text's hidden states, `[width]`.
+  /// The mean of each text's hidden states, `[width]`. The texts take one place together, and their turns one after the other.
   ///
   /// - Throws: As `scores`.
-  public nonisolated func embedding(_ model: ServedModel, _ tokens: [Int32], key: String = "") async throws -> [Float] {
-    try await read(model, tokens, .mean, key: key) { $0.mean }
+  public nonisolated func embeddings(
+    _ model: ServedModel, _ texts: [[Int32]], key: String = ""
+  ) async throws -> [[Float]] {
+    try await read(model, texts, .mean, key: key) { $0.mean }
   }
 
   private nonisolated func read<Value: Sendable>(
-    _ model: ServedModel, _ tokens: [Int32], _ purpose: PromptReader.Purpose, key: String,
+    _ model: ServedModel, _ texts: [[Int32]], _ purpose: PromptReader.Purpose, key: String,
     _ result: @escaping @Sendable (PromptReader) -> Value
-  ) async throws -> Value {
+  ) async throws -> [Value] {
     try enter(1, key: key)
     defer { admission.withLock { $0.leave(1, key: key, seconds: nil) } }
     let isCancelled = Flag()
     return try await withTaskCancellationHandler {
-      try await run(model, tokens, purpose, isCancelled, result)
+      var values: [Value] = []
+      for tokens in texts { values.append(try await run(model, tokens, purpose, isCancelled, result)) }
+      return values
     } onCancel: {
       isCancelled.set()
     }

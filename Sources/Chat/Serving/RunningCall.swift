@@ -32,8 +32,8 @@ final class RunningCall {
     let keepsProbabilities = options.listedTokenCount != nil
     streams = try (0..<count).map { _ in
       try AnswerStream(
-        text.tokenizer, stops: options.stops, endTokens: text.endTokens, promptTokenCount: call.prompt.count,
-        keepsProbabilities: keepsProbabilities, started: started)
+        text.tokenizer, stops: options.stops, before: options.stopsEnd, endTokens: text.endTokens,
+        promptTokenCount: call.prompt.count, keepsProbabilities: keepsProbabilities, started: started)
     }
     requests = try station.decoder.add(
       GenerationRequest(

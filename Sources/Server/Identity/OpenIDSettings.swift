@@ -25,6 +25,8 @@ public struct OpenIDSettings: Sendable, Equatable {
   public var requestsPerMinute: Int?
   /// Tokens that each subject may read and write in a day.
   public var tokensPerDay: Int?
+  /// The models that each subject may ask, beside what its own jobs make; nil is any.
+  public private(set) var models: Set<String>?
 
   /// - Throws: `ServerError` when the issuer is no address that keys can be fetched from safely.
   public init(issuer: String, audience: String, keys: Keys) throws(ServerError) {
@@ -40,6 +42,14 @@ public struct OpenIDSettings: Sendable, Equatable {
       throw ServerError("--oidc-audience: expected what tokens for this server have as aud")
     }
     (self.issuer, self.audience, self.keys) = (issuer, audience, keys)
+  }
+
+  /// Lets subjects ask these models, and no others but what their own jobs make.
+  ///
+  /// - Throws: `ServerError` when one is no name.
+  public mutating func limit(to models: [String]) throws(ServerError) {
+    try ModelNames.require(models)
+    self.models = Set(models)
   }
 
   /// Adds `WORD=SCOPE,SCOPE`.

@@ -102,7 +102,8 @@ struct TokenVerifier: Sendable {
     return Principal(
       // The issuer has no spaces, so that no two pairs look alike; another issuer's subject of that name is somebody else.
       id: "oidc:\(subject) \(settings.issuer)", name: subject, scopes: settings.scopes(claims),
-      requestsPerMinute: settings.requestsPerMinute, tokensPerDay: settings.tokensPerDay, isToken: true)
+      requestsPerMinute: settings.requestsPerMinute, tokensPerDay: settings.tokensPerDay, models: settings.models,
+      isToken: true)
   }
 
   private func checkTimes(_ claims: JSON, _ now: Double) throws(TokenError) {

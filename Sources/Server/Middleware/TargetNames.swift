@@ -9,14 +9,7 @@ final class TargetNames: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = NIOAny
 
   func handlerAdded(context: ChannelHandlerContext) {
-    do {
-      let pipeline = context.pipeline.syncOperations
-      let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
-      try pipeline.addHandler(Renaming(), position: .after(decoder))
-    } catch {
-      // Nothing is served that nobody has judged.
-      context.close(promise: nil)
-    }
+    context.addBehindDecoder(Renaming())
   }
 
   private final class Renaming: ChannelInboundHandler {
@@ -41,5 +34,19 @@ final class TargetNames: ChannelInboundHandler, RemovableChannelHandler {
     guard target.utf8.first != UInt8(ascii: "/"), target != "*" else { return nil }
     guard let mark = target.firstRange(of: "://") else { return target }
     return String(target[mark.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" })
+  }
+}
+
+extension ChannelHandlerContext {
+  /// Puts a handler right behind the reader of bytes, where requests are still as they were sent.
+  func addBehindDecoder(_ handler: some ChannelHandler) {
+    do {
+      let pipeline = pipeline.syncOperations
+      let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
+      try pipeline.addHandler(handler, position: .after(decoder))
+    } catch {
+      // Nothing is served that nobody has judged.
+      close(promise: nil)
+    }
   }
 }

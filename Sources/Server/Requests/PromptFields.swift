@@ -4,7 +4,7 @@ internal import Engine
 /// Prompts as `/v1/completions` and `/v1/embeddings` send them: a text, ids, or a list of either.
 enum PromptFields {
   static func prompts(
-    _ fields: inout Fields, _ name: String, _ model: ServedModel, _ limits: ServerSettings.Limits
+    _ fields: inout Fields, _ name: String, _ model: ServedModel, most: Int
   ) throws(APIError) -> [[Int32]] {
     guard let value = fields.value(name) else { throw fields.missing(name) }
     if let text = value.text { return [model.text.prompt(raw: text)] }
@@ -12,8 +12,8 @@ enum PromptFields {
       throw fields.wrong(name, "a string, a list of ids, or a list of these", value)
     }
     if case .number = first { return [try ids(elements, name, model)] }
-    guard elements.count <= limits.prompts else {
-      throw .invalid(name, "\(name) has \(elements.count) prompts: expected at most \(limits.prompts)")
+    guard elements.count <= most else {
+      throw .invalid(name, "\(name) has \(elements.count) texts: expected at most \(most)")
     }
     var prompts: [[Int32]] = []
     for (index, element) in elements.enumerated() {

@@ -19,6 +19,8 @@ struct ToolSet: Sendable {
 
   /// Whether the answer may call tools.
   var canCall: Bool { grammar != nil }
+  /// Where stop strings, which are for words, cease to count: a call is whole, whatever its arguments are.
+  var stopsEnd: String? { canCall ? ToolCallText.open : nil }
 
   /// - Throws: `APIError` when the choice is none of the tools, or parameters cannot be enforced.
   init(_ tools: [ToolDescription], _ choice: ToolChoice, severalCalls: Bool) throws(APIError) {

@@ -8,8 +8,7 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addChatCompletions(_ state: ServerState) {
     on(.post, "/v1/chat/completions", .scope(.chat)) { request, context in
-      let wanted = try await ChatCompletionRequest(
-        try await request.fields(state, context), owner: context.owner, state)
+      let wanted = try await ChatCompletionRequest(try await request.fields(state, context), state, context)
       try state.admit(context)
       if wanted.keeping != nil {
         try await state.storage.requireRoom(context.owner, most: state.settings.limits.storedBytes)
@@ -31,10 +30,10 @@ struct ChatCompletionRequest: Sendable {
   /// What is kept with the answer; nil for nothing.
   let keeping: ConversationKeeping?
 
-  init(_ given: Fields, owner: String, _ state: ServerState) async throws {
+  init(_ given: Fields, _ state: ServerState, _ context: ServerContext) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try await state.model(try fields.requiredString("model"))
+    model = try await state.model(try fields.requiredString("model"), context)
     let messages = try MessageFields.messages(&fields, limits)
     var sampling = try SamplingFields(&fields, limits)
     let old = try fields.integer("max_tokens", in: 1...Int(Int32.max))
@@ -50,9 +49,10 @@ struct ChatCompletionRequest: Sendable {
       throw APIError.invalid("response_format", "response_format does not go with tools", code: "unsupported_parameter")
     }
     if format != nil { try FormatFields.refuse(stops: sampling.options.stops, beside: "response_format", "stop") }
-    keeping = try ConversationKeeping.take(&fields, messages: given.sent("messages"), owner: owner, state)
+    keeping = try ConversationKeeping.take(&fields, messages: given.sent("messages"), owner: context.owner, state)
     try ChatCompletionRequest.refuseOthers(&fields)
     try fields.finish()
+    sampling.options.stopsEnd = tools.stopsEnd
     if let grammar = format ?? tools.grammar { sampling.options.constraint = model.constraint(grammar) }
     self.sampling = sampling
     prompt = try tools.prompt(messages, model)

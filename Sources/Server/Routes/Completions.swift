@@ -8,7 +8,7 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addCompletions(_ state: ServerState) {
     on(.post, "/v1/completions", .scope(.chat)) { request, context in
-      let wanted = try await CompletionRequest(try await request.fields(state, context), state)
+      let wanted = try await CompletionRequest(try await request.fields(state, context), state, context)
       try state.admit(context)
       let reply = CompletionReply(wanted, try await wanted.echoes(state, context))
       return try await .answers(
@@ -27,11 +27,11 @@ struct CompletionRequest: Sendable {
   /// Whether nothing is to be written: the prompt is only scored.
   let isScoring: Bool
 
-  init(_ given: Fields, _ state: ServerState) async throws {
+  init(_ given: Fields, _ state: ServerState, _ context: ServerContext) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try await state.model(try fields.requiredString("model"))
-    prompts = try PromptFields.prompts(&fields, "prompt", model, limits)
+    model = try await state.model(try fields.requiredString("model"), context)
+    prompts = try PromptFields.prompts(&fields, "prompt", model, most: limits.prompts)
     var sampling = try SamplingFields(&fields, limits)
     echoes = try fields.bool("echo") ?? false
     // OpenAI's default, which is meant: a text that goes on has no end.
@@ -207,20 +207,25 @@ struct CompletionReply: AnswerReply {
 }
 
 /// Where tokens begin in the text that they make together, in code points. One that goes on with a character begins where the
-/// character does.
+/// character does; one that does not begins behind what stands for bytes that are none.
 private struct TextOffsets: Sendable {
+  private let tokenizer: Tokenizer
   private var decoder: StreamingDecoder
   private var count: Int
 
   init(_ tokenizer: Tokenizer, from start: Int = 0, skipSpecial: Bool) {
+    self.tokenizer = tokenizer
     decoder = StreamingDecoder(tokenizer, skipSpecial: skipSpecial)
     count = start
   }
 
   mutating func next(_ tokens: [EchoedToken]) -> [Int] {
     tokens.map { token in
-      defer { count += decoder.append(token.id).unicodeScalars.count }
-      return count
+      let piece = decoder.append(token.id).unicodeScalars.count
+      defer { count += piece }
+      // Whole characters of its own end the text; what comes before them was held back until now.
+      let own = String(validating: tokenizer.bytes(of: token.id), as: UTF8.self)?.unicodeScalars.count
+      return count + max(0, piece - (own ?? piece))
     }
   }
 }

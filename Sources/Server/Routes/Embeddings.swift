@@ -10,8 +10,8 @@ extension RouteTable {
   mutating func addEmbeddings(_ state: ServerState) {
     on(.post, "/v1/embeddings", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try await state.model(try fields.requiredString("model"))
-      let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
+      let model = try await state.model(try fields.requiredString("model"), context)
+      let texts = try PromptFields.prompts(&fields, "input", model, most: state.settings.limits.embeddings)
       let format = try fields.word("encoding_format", of: ["float", "base64"]) ?? "float"
       try fields.refuse("dimensions", "vectors have the model's own width")
       fields.ignore("user")
@@ -50,9 +50,7 @@ enum Embeddings {
     }
     let key = context.principal?.id ?? ""
     let work = Task {
-      var vectors: [[Float]] = []
-      for text in texts { vectors.append(normalised(try await state.room.embedding(model, text, key: key))) }
-      return vectors
+      try await state.room.embeddings(model, texts, key: key).map(normalised)
     }
     let presence = await context.presence
     let number = presence?.onGone { work.cancel() }

@@ -37,12 +37,12 @@ extension RouteTable {
       return .json(.page(found.map(\.entry), ids: found.map(\.id), hasMore: hasMore))
     }
     on(.get, "/v1/feedback/{feedback}", .scope(.chat)) { _, context in
-      let id = context.parameters.get("feedback") ?? ""
+      let id = context.pathPart("feedback")
       guard let found = try await state.storage.feedback(id, of: context.owner) else { throw FeedbackRecord.none(id) }
       return .json(found.entry)
     }
     on(.delete, "/v1/feedback/{feedback}", .scope(.chat)) { _, context in
-      let id = context.parameters.get("feedback") ?? ""
+      let id = context.pathPart("feedback")
       guard try await state.storage.removeFeedback(id, of: context.owner) else { throw FeedbackRecord.none(id) }
       return .json(["object": "feedback.deleted", "id": .string(id), "deleted": true])
     }

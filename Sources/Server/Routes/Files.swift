@@ -36,11 +36,11 @@ extension RouteTable {
       return .json(["object": "list", "data": .array(part.map(\.entry)), "has_more": .bool(hasMore)])
     }
     on(.get, "/v1/files/{file}", .scope(.train)) { _, context in
-      .json(try UploadedFiles(state).file(context.parameters.get("file") ?? "", context).entry)
+      .json(try UploadedFiles(state).file(context.pathPart("file"), context).entry)
     }
     on(.get, "/v1/files/{file}/content", .scope(.train)) { _, context in
       let files = UploadedFiles(state)
-      let file = try files.file(context.parameters.get("file") ?? "", context)
+      let file = try files.file(context.pathPart("file"), context)
       guard let bytes = FileManager.default.contents(atPath: files.path(file.id)) else {
         // As after a restored backup of a version that left them out.
         throw APIError(
@@ -53,8 +53,12 @@ extension RouteTable {
     }
     on(.delete, "/v1/files/{file}", .scope(.train)) { _, context in
       let files = UploadedFiles(state)
-      let file = try files.file(context.parameters.get("file") ?? "", context)
-      try state.storage.removeFile(file.id)
+      let file = try files.file(context.pathPart("file"), context)
+      if let job = try state.storage.removeFile(file.id) {
+        // Not 409: OpenAI's libraries send that again.
+        throw APIError.invalid(
+          "file", "\(file.id) is what \(job) learns from: wait until it has ended, or cancel it", code: "file_in_use")
+      }
       try? FileManager.default.removeItem(atPath: files.path(file.id))
       return .json(["id": .string(file.id), "object": "file", "deleted": true])
     }

@@ -56,7 +56,7 @@ extension RouteTable {
 extension ServerState {
   /// The job that a request names, if it is its key's own.
   func job(_ context: ServerContext) throws -> JobRecord {
-    let id = context.parameters.get("job") ?? ""
+    let id = context.pathPart("job")
     if let job = try storage.jobs(of: context.owner).first(where: { $0.id == id }) { return job }
     throw APIError(.notFound, "there is no job \"\(id.prefix(64))\"", parameter: "job", code: "job_not_found")
   }
@@ -68,7 +68,7 @@ enum FineTuningRequest {
     _ given: Fields, _ state: ServerState, _ context: ServerContext
   ) async throws -> JobRecord {
     var fields = given
-    let model = try await state.model(try fields.requiredString("model"))
+    let model = try await state.model(try fields.requiredString("model"), context)
     guard model.tuning == nil else {
       throw APIError.invalid(
         "model", "\(model.name) is fine-tuned itself: train on its base, \(model.tuning?.base ?? "")")

@@ -10,7 +10,9 @@ extension RouteTable {
       let name = try fields.requiredString("model")
       try fields.finish()
       // Names only: a client that may load models may not look around in the file system.
-      guard ModelManifest.isName(name), let manifest = try state.settings.store.manifest(of: name) else {
+      guard ModelManifest.isName(name), try state.grant(context).covers(name),
+        let manifest = try state.settings.store.manifest(of: name)
+      else {
         throw APIError(
           .notFound, "there is no model \"\(name.prefix(100))\" in the store", parameter: "model",
           code: "model_not_found")
@@ -27,7 +29,7 @@ extension RouteTable {
     }
     on(.post, "/models/unload", .scope(.admin)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try state.loadedModel(try fields.requiredString("model"))
+      let model = try state.loadedModel(try fields.requiredString("model"), context)
       try fields.finish()
       await state.room.unload(model.name)
       return .json(["model": .string(model.name), "unloaded": true])

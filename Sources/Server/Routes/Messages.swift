@@ -9,14 +9,14 @@ extension RouteTable {
   mutating func addMessages(_ state: ServerState) {
     on(.post, "/v1/messages", .scope(.chat), takesQuery: true) { request, context in
       try request.refuseQuery(except: "beta")
-      let wanted = try await MessagesRequest(try await request.fields(state, context), state)
+      let wanted = try await MessagesRequest(try await request.fields(state, context), state, context)
       try state.admit(context)
       let call = AnswerCall(wanted.model, wanted.prompt, wanted.options, key: context.principal?.id ?? "")
       return try await .answers(to: [call], isStreaming: wanted.isStreaming, MessagesReply(wanted), state, context)
     }
     on(.post, "/v1/messages/count_tokens", .scope(.chat), takesQuery: true) { request, context in
       try request.refuseQuery(except: "beta")
-      let wanted = try await MessagesRequest(try await request.fields(state, context), state, isCounting: true)
+      let wanted = try await MessagesRequest(try await request.fields(state, context), state, context, isCounting: true)
       return .json(["input_tokens": .integer(wanted.prompt.count)])
     }
   }
@@ -32,10 +32,12 @@ struct MessagesRequest: Sendable {
   let callsTools: Bool
 
   /// - Parameter isCounting: Whether only the prompt's tokens are asked for.
-  init(_ given: Fields, _ state: ServerState, isCounting: Bool = false) async throws {
+  init(
+    _ given: Fields, _ state: ServerState, _ context: ServerContext, isCounting: Bool = false
+  ) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try await state.model(try fields.requiredString("model"))
+    model = try await state.model(try fields.requiredString("model"), context)
     var messages: [ChatMessage] = []
     if let system = try fields.text("system", types: ["text"], ignoring: MessageBlocks.ignored, limits) {
       messages.append(ChatMessage(role: "system", content: system))
@@ -81,6 +83,7 @@ struct MessagesRequest: Sendable {
       try FormatFields.refuse(stops: options.stops, beside: "output_config.format", "stop_sequences")
     }
     callsTools = tools.canCall
+    options.stopsEnd = tools.stopsEnd
     try fields.finish()
     if let grammar = format ?? tools.grammar { options.constraint = model.constraint(grammar) }
     prompt = try tools.prompt(messages, model)

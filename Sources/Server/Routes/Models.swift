@@ -5,11 +5,11 @@ internal import Hummingbird
 // /v1/models: which models there are.
 extension RouteTable {
   mutating func addModels(_ state: ServerState) {
-    on(.get, "/v1/models", .scope(.chat)) { _, _ in
-      .json(["object": "list", "data": .array(state.room.models.map { $0.entry(state) })])
+    on(.get, "/v1/models", .scope(.chat)) { _, context in
+      .json(["object": "list", "data": .array(try state.models(context).map { $0.entry(state) })])
     }
     on(.get, "/v1/models/{model}", .scope(.chat)) { _, context in
-      .json(try await state.model(context.parameters.get("model") ?? "").entry(state))
+      .json(try await state.model(context.pathPart("model"), context).entry(state))
     }
   }
 }

@@ -8,7 +8,7 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addResponses(_ state: ServerState) {
     on(.post, "/v1/responses", .scope(.chat)) { request, context in
-      let wanted = try await ResponsesRequest(try await request.fields(state, context), state)
+      let wanted = try await ResponsesRequest(try await request.fields(state, context), state, context)
       try state.admit(context)
       let call = AnswerCall(wanted.model, wanted.prompt, wanted.options, key: context.principal?.id ?? "")
       return try await .answers(to: [call], isStreaming: wanted.isStreaming, ResponsesReply(wanted), state, context)
@@ -28,10 +28,10 @@ struct ResponsesRequest: Sendable {
   let format: JSON
   let tools: ToolSet
 
-  init(_ given: Fields, _ state: ServerState) async throws {
+  init(_ given: Fields, _ state: ServerState, _ context: ServerContext) async throws {
     var fields = given
     let limits = state.settings.limits
-    model = try await state.model(try fields.requiredString("model"))
+    model = try await state.model(try fields.requiredString("model"), context)
     instructions = try fields.string("instructions")
     let messages =
       (instructions.map { [ChatMessage(role: "system", content: $0)] } ?? [])

@@ -25,14 +25,14 @@ extension RouteTable {
       guard let metadata = fields.value("metadata") else { throw fields.missing("metadata") }
       try fields.finish()
       try StoredConversation.check(metadata)
-      let id = context.parameters.get("completion") ?? ""
+      let id = context.pathPart("completion")
       guard let changed = try await state.storage.setMetadata(metadata, of: id, owner: context.owner) else {
         throw ServerState.noConversation(id)
       }
       return .json(changed.entry)
     }
     on(.delete, "/v1/chat/completions/{completion}", .scope(.chat)) { _, context in
-      let id = context.parameters.get("completion") ?? ""
+      let id = context.pathPart("completion")
       guard try await state.storage.removeConversation(id, of: context.owner) else {
         throw ServerState.noConversation(id)
       }
@@ -66,7 +66,7 @@ extension ServerState {
   ///
   /// - Throws: The same whether there is none, or it is another's.
   fileprivate func conversation(_ context: ServerContext) async throws -> StoredConversation {
-    let id = context.parameters.get("completion") ?? ""
+    let id = context.pathPart("completion")
     if let found = try await storage.conversation(id, of: context.owner) { return found }
     throw ServerState.noConversation(id)
   }

@@ -8,7 +8,7 @@ extension RouteTable {
   mutating func addTokens(_ state: ServerState) {
     on(.post, "/tokenize", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try await state.model(try fields.requiredString("model"))
+      let model = try await state.model(try fields.requiredString("model"), context)
       let special = try fields.bool("special") ?? false
       let addsPrefix = try fields.bool("add_special_tokens") ?? false
       let ids: [Int32]
@@ -33,7 +33,7 @@ extension RouteTable {
     }
     on(.post, "/detokenize", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context)
-      let model = try await state.model(try fields.requiredString("model"))
+      let model = try await state.model(try fields.requiredString("model"), context)
       guard let elements = try fields.array("tokens", most: 1 << 20) else { throw fields.missing("tokens") }
       let ids = try PromptFields.ids(elements, "tokens", model)
       try fields.finish()

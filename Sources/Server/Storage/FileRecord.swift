@@ -37,8 +37,19 @@ extension Storage {
     }
   }
 
-  func removeFile(_ id: String) throws(ServerError) {
-    try change { try $0.execute(sql: "DELETE FROM file WHERE id = ?", arguments: [id]) }
+  /// Forgets a file, unless a job still needs it.
+  ///
+  /// - Returns: The job that does; nil when the file is forgotten.
+  func removeFile(_ id: String) throws(ServerError) -> String? {
+    try change { database in
+      let job = try String.fetchOne(
+        database,
+        sql: """
+          SELECT id FROM job WHERE (training_file = ?1 OR validation_file = ?1) AND status IN ('queued', 'running')
+          """, arguments: [id])
+      if job == nil { try database.execute(sql: "DELETE FROM file WHERE id = ?", arguments: [id]) }
+      return job
+    }
   }
 
   private static func file(_ row: Row) -> FileRecord {

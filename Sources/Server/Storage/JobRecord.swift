@@ -77,6 +77,11 @@ extension Storage {
     }
   }
 
+  /// What the models of somebody's jobs are called.
+  func tunedNames(of owner: String) throws(ServerError) -> Set<String> {
+    try look { try String.fetchSet($0, sql: "SELECT tuned_name FROM job WHERE owner = ?", arguments: [owner]) }
+  }
+
   func add(event message: String, data: JSON? = nil, to job: String) throws(ServerError) {
     try change { try Storage.add(event: message, data: data, to: job, $0) }
   }

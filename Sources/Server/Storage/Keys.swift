@@ -14,6 +14,8 @@ public struct KeyRecord: Sendable, Encodable, Equatable {
   public let requests_per_minute: Int?
   /// Tokens that it may read and write in a day (UTC); nil is any number.
   public let tokens_per_day: Int?
+  /// Models that it may be used with, beside those that its own jobs make; nil is any.
+  public let models: [String]?
   /// Seconds since 1970.
   public let created: Double
   /// When it ceased to be valid; nil while it is.
@@ -25,9 +27,9 @@ extension Storage {
   ///
   /// - Returns: The record, and the secret, which is shown this once: only its SHA-256 is kept. It has 256 random bits, so that
   ///   hash needs neither salt nor stretching.
-  /// - Throws: `ServerError` when a scope is unknown or the name is taken.
+  /// - Throws: `ServerError` when a scope is unknown, the name is taken, or models are named by no names.
   public func createKey(
-    name: String, scopes: [String], requestsPerMinute: Int? = nil, tokensPerDay: Int? = nil
+    name: String, scopes: [String], requestsPerMinute: Int? = nil, tokensPerDay: Int? = nil, models: [String]? = nil
   ) throws(ServerError) -> (record: KeyRecord, secret: String) {
     for scope in scopes where Scope(rawValue: scope) == nil {
       throw ServerError("\(scope): is no scope: expected \(Scope.allCases.map(\.rawValue).joined(separator: ", "))")
@@ -36,10 +38,11 @@ extension Storage {
     guard !name.isEmpty, name.utf8.count <= 100, name.allSatisfy({ !$0.isNewline }) else {
       throw ServerError("\"\(name)\": is no name for a key: expected 1 to 100 bytes on one line")
     }
+    if let models { try ModelNames.require(models) }
     let secret = "hearth_" + SymmetricKey(size: .bits256).withUnsafeBytes { Data($0) }.hexadecimal
     let record = KeyRecord(
       id: Identifier.make("key"), name: name, scopes: scopes, requests_per_minute: requestsPerMinute,
-      tokens_per_day: tokensPerDay, created: Date().timeIntervalSince1970, revoked: nil)
+      tokens_per_day: tokensPerDay, models: models, created: Date().timeIntervalSince1970, revoked: nil)
     try change { database in
       guard
         try Row.fetchOne(database, sql: "SELECT 1 FROM key WHERE name = ? AND revoked IS NULL", arguments: [name])
@@ -47,17 +50,18 @@ extension Storage {
       else { throw ServerError("\(name): there is a key of this name: revoke it first, or choose another") }
       try database.execute(
         sql: """
-          INSERT INTO key (id, name, hash, scopes, requests_per_minute, tokens_per_day, created) VALUES (?, ?, ?, ?, ?, ?, ?)
+          INSERT INTO key (id, name, hash, scopes, requests_per_minute, tokens_per_day, models, created)
+          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
           """,
         arguments: [
           record.id, name, Storage.hash(of: secret), scopes.joined(separator: ","), requestsPerMinute, tokensPerDay,
-          record.created,
+          models?.joined(separator: ","), record.created,
         ])
       try Storage.append(
         [
           AuditEntry(
             actor: "command line", action: "key.create", object: record.id + " " + name,
-            outcome: scopes.joined(separator: ","))
+            outcome: scopes.joined(separator: ",") + (models.map { "; models " + $0.joined(separator: ",") } ?? ""))
         ],
         database)
     }
@@ -112,7 +116,8 @@ extension Storage {
   private static func record(_ row: Row) -> KeyRecord {
     KeyRecord(
       id: row["id"], name: row["name"], scopes: (row["scopes"] as String).split(separator: ",").map(String.init),
-      requests_per_minute: row["requests_per_minute"], tokens_per_day: row["tokens_per_day"], created: row["created"],
+      requests_per_minute: row["requests_per_minute"], tokens_per_day: row["tokens_per_day"],
+      models: (row["models"] as String?)?.split(separator: ",").map(String.init), created: row["created"],
       revoked: row["revoked"])
   }
 
@@ -124,6 +129,18 @@ extension Storage {
 
   func look<Value>(_ body: (Database) throws -> Value) throws(ServerError) -> Value {
     do { return try queue.read(body) } catch { throw ServerError("\(path): \(error)") }
+  }
+}
+
+/// Names of models in a list with commas.
+enum ModelNames {
+  /// - Throws: `ServerError` when there are none, or one of them is none.
+  static func require(_ names: [String]) throws(ServerError) {
+    guard !names.isEmpty else { throw ServerError("--models: expected at least one name") }
+    for name in names {
+      let isName = (1...1000).contains(name.utf8.count) && !name.contains { $0 == "," || $0.isNewline }
+      guard isName else { throw ServerError("\"\(name)\": is no name of a model: expected some text without commas") }
+    }
   }
 }
 

@@ -135,6 +135,9 @@ public final class Storage: Sendable {
           ) STRICT;
           """)
     }
+    migrator.registerMigration("5 models of keys") { database in
+      try database.execute(sql: "ALTER TABLE key ADD COLUMN models TEXT")
+    }
     return migrator
   }
 }

@@ -57,13 +57,21 @@ extension Response {
   /// Asks for answers, and hands them on as `reply` puts them.
   ///
   /// - Parameter keep: Takes the whole document once all answers are there, before the client hears of the end.
-  /// - Throws: `EngineRoomError` when there is no place for all of them; once a stream has begun, it says what goes wrong.
+  /// - Throws: `EngineRoomError` when there is no place for all of them, `APIError` when there never is; once a stream has begun, it says what goes wrong.
   static func answers(
     to calls: [AnswerCall], isStreaming: Bool, _ reply: some AnswerReply, _ state: ServerState,
     _ context: ServerContext, keep: (@Sendable (JSON) async throws -> Void)? = nil
   ) async throws -> Response {
-    let signals = try await AnswerSignals(calls, state, context)
     let count = calls.first.map { max(1, $0.count) } ?? 0
+    let limit = state.room.answerLimit
+    guard calls.count * count <= limit else {
+      // Not that it is too much just now: clients would try again for ever.
+      throw APIError.invalid(
+        count > 1 ? "n" : "prompt",
+        "the request wants \(calls.count * count) answers (prompts times n), and this server gives a key \(limit) at a time: ask for fewer"
+      )
+    }
+    let signals = try await AnswerSignals(calls, state, context)
     var found = CollectedAnswers(prompts: calls.count, answers: count)
     let exchange = state.settings.auditsContents ? context.exchange : nil
     exchange?.take(prompts: calls.count, answers: count, callsTools: reply.callsTools)

@@ -213,8 +213,10 @@ actor TrainingJobs {
         try state.storage.update(job, event: "succeeded; the model is \(job.tunedName)")
       } else {
         job.status = .failed
+        // Where things lie on this machine is nobody's business.
         job.error =
-          errors.split(separator: "\n").last { $0.hasPrefix("hearth: ") }.map { String($0.dropFirst(8)) }
+          errors.split(separator: "\n").last { $0.hasPrefix("hearth: ") }
+          .map { String($0.dropFirst(8)).replacing(state.settings.store.home.path + "/", with: "") }
           ?? "status \(status)"
         try state.storage.update(job, event: job.error ?? "failed", level: "error")
       }

@@ -10,7 +10,7 @@ struct Keys: ParsableCommand {
     discussion: """
       Examples:
         hearth key create --name phone --scope chat
-        hearth key create --name desk --scope chat,embed --rate 60
+        hearth key create --name desk --scope chat,embed --rate 60 --models smollm2
         hearth key list
         hearth key revoke phone
       """,
@@ -23,6 +23,8 @@ struct Keys: ParsableCommand {
       discussion: """
         Scopes: chat (ask models), embed (embeddings), train (files and fine-tuning), admin (load and unload models), metrics.
 
+        A key with --models asks these models and what its own fine-tuning jobs make; it is shown no others.
+
         Example:
           hearth key create --name phone --scope chat
         """)
@@ -30,6 +32,8 @@ struct Keys: ParsableCommand {
     @Option(help: "What it may be used for, several with commas: chat, embed, train, admin, metrics.") var scope: String
     @Option(help: "Requests a minute (default: any number).") var rate: Int?
     @Option(help: "Tokens read and written a day (default: any number).") var tokensPerDay: Int?
+    @Option(help: "Models that it may ask, several with commas, beside what its own jobs make (default: any).")
+    var models: String?
     @Flag(help: "Print JSON.") var json = false
 
     func validate() throws {
@@ -42,7 +46,9 @@ struct Keys: ParsableCommand {
     func run() throws {
       let storage = try Storage(ModelStore())
       let scopes = scope.split(separator: ",").map(String.init)
-      let made = try storage.createKey(name: name, scopes: scopes, requestsPerMinute: rate, tokensPerDay: tokensPerDay)
+      let models = models?.split(separator: ",").map(String.init)
+      let made = try storage.createKey(
+        name: name, scopes: scopes, requestsPerMinute: rate, tokensPerDay: tokensPerDay, models: models)
       if json { return try JSONOutput.write(["id": made.record.id, "name": name, "key": made.secret]) }
       StandardError.write("\(name) may: \(scopes.joined(separator: ", ")). This is the only time the key is shown:\n")
       print(made.secret)
@@ -61,6 +67,7 @@ struct Keys: ParsableCommand {
       if keys.isEmpty { print("There are no keys: on this machine none is needed, elsewhere hearth serve wants one.") }
       for key in keys {
         let limits = [
+          key.models.map { "models " + $0.joined(separator: ",") },
           key.requests_per_minute.map { "\($0) requests a minute" }, key.tokens_per_day.map { "\($0) tokens a day" },
         ].compactMap { $0 }
         print(

@@ -73,13 +73,13 @@ struct Serve: AsyncParsableCommand {
       try await run(server)
     } catch {
       // As the command line says it, except that nobody is waited for.
-      HearthServer.sayLast("hearth: \(error)\n")
+      HearthServer.sayLast("\(error)", asJSON: logJson)
       throw SilentFailure()
     }
   }
 
   private func run(_ server: HearthServer) async throws {
-    let (json, isQuiet, models, host) = (json, options.quiet, models, host)
+    let (json, isQuiet, models, host) = (json, options.quiet || logJson, models, host)
     @Sendable func access(_ listening: HearthServer.Listening) -> String {
       if listening.needsKey { return ", with a key (hearth key create)" }
       var settings = ServerSettings()

@@ -14,12 +14,17 @@ struct TokenOptions: ParsableArguments {
   var oidcMap: [String] = []
   @Option(help: "Requests a minute for each subject (default: any number).") var oidcRate: Int?
   @Option(help: "Tokens read and written a day for each subject (default: any number).") var oidcTokensPerDay: Int?
+  @Option(help: "Models that subjects may ask, several with commas, beside what their own jobs make (default: any).")
+  var oidcModels: String?
 
   func validate() throws {
     if (oidcIssuer == nil) != (oidcAudience == nil) {
       throw ValidationError("--oidc-issuer and --oidc-audience: give both or neither")
     }
-    if oidcIssuer == nil, oidcKeys != nil || !oidcMap.isEmpty || oidcRate != nil || oidcTokensPerDay != nil {
+    if oidcIssuer == nil,
+      oidcKeys != nil || !oidcMap.isEmpty || oidcRate != nil || oidcTokensPerDay != nil
+        || oidcModels != nil
+    {
       throw ValidationError("--oidc-…: give --oidc-issuer and --oidc-audience too")
     }
     if oidcScopeClaim.isEmpty { throw ValidationError("--oidc-scope-claim: expected a claim's name") }
@@ -37,6 +42,7 @@ struct TokenOptions: ParsableArguments {
     settings.scopeClaim = oidcScopeClaim
     for text in oidcMap { try settings.map(text) }
     (settings.requestsPerMinute, settings.tokensPerDay) = (oidcRate, oidcTokensPerDay)
+    if let oidcModels { try settings.limit(to: oidcModels.split(separator: ",").map(String.init)) }
     return settings
   }
 }

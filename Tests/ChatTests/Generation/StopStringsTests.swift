@@ -36,6 +36,24 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    ("Well <call>a b</call>", "Well <call>a b</call>", false), ("a <call>", "", true), ("<call>a", "<call>a", false),
+    ("Well a<call>", "Well ", true), ("x<cal", "x", true), ("<call", "", true), ("x <b", "x ", true),
+    ("no", "no", false),
+  ])
+  func whatFollowsTheMarkerIsNotSearched(_ text: String, _ shown: String, _ isStopped: Bool) throws {
+    for size in 1...text.count {
+      var watcher = try StopStrings(["a", "<"], before: "<call>")
+      var (rest, found) = (text[...], "")
+      while !rest.isEmpty, !watcher.isStopped {
+        found += watcher.append(String(rest.prefix(size))).emit
+        rest = rest.dropFirst(size)
+      }
+      found += watcher.finish()
+      #expect(found == shown && watcher.isStopped == isStopped, "in pieces of \(size)")
+    }
+  }
+
   @Test func cutsAtTheStopString() throws {
     #expect(try Self.stream(["Hello", " wor", "ld!"], stops: [" world"]) == ("Hello", true))
     #expect(try Self.stream(["a", "b", "c"], stops: ["bd"]) == ("abc", false))

@@ -8,7 +8,7 @@ extension RouteTable {
   mutating func addOllamaAnswers(_ state: ServerState) {
     on(.post, "/api/generate", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      var common = try await OllamaFields(&fields, state)
+      var common = try await OllamaFields(&fields, state, context)
       let (prompt, system) = (try fields.string("prompt") ?? "", try fields.string("system"))
       let isRaw = try fields.bool("raw") ?? false
       try fields.refuse("suffix", unless: [""], "models here write on, they do not fill in")
@@ -38,7 +38,7 @@ extension RouteTable {
     }
     on(.post, "/api/chat", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      var common = try await OllamaFields(&fields, state)
+      var common = try await OllamaFields(&fields, state, context)
       let messages = try OllamaMessages.messages(&fields, state.settings.limits)
       try common.takeFormat(&fields, state)
       let tools = try ToolSet.ollama(&fields, state.settings.limits)
@@ -48,6 +48,7 @@ extension RouteTable {
           throw APIError.invalid("format", "format does not go with tools", code: "unsupported_parameter")
         }
         common.options.constraint = common.model.constraint(grammar)
+        common.options.stopsEnd = tools.stopsEnd
       }
       let reply = OllamaReply(model: common.model.name, callsTools: tools.canCall) { text, calls in
         .init(key: "message", value: OllamaMessages.message(text, calls))

@@ -12,8 +12,8 @@ struct OllamaFields {
   /// Prompt and answer together, when the request says less than the model holds.
   private var contextLength: Int?
 
-  init(_ fields: inout Fields, _ state: ServerState) async throws {
-    model = try await state.ollamaModel(&fields)
+  init(_ fields: inout Fields, _ state: ServerState, _ context: ServerContext) async throws {
+    model = try await state.ollamaModel(&fields, context)
     isStreaming = try fields.bool("stream") ?? true
     // Models stay loaded as long as the server runs.
     fields.ignore("keep_alive")
@@ -79,12 +79,12 @@ struct OllamaFields {
 
 extension ServerState {
   /// The model that a request of Ollama's API names; ":latest" says nothing here.
-  func ollamaModel(_ fields: inout Fields) async throws -> ServedModel {
+  func ollamaModel(_ fields: inout Fields, _ context: ServerContext) async throws -> ServedModel {
     // "name" is what older clients say.
     let older = try fields.string("name")
     guard let name = try fields.string("model") ?? older else { throw fields.missing("model") }
-    if let model = room.model(name) { return model }
-    return try await self.model(name.hasSuffix(":latest") ? String(name.dropLast(7)) : name)
+    let isTagged = name.hasSuffix(":latest") && room.model(name) == nil
+    return try await model(isTagged ? String(name.dropLast(7)) : name, context)
   }
 }
 

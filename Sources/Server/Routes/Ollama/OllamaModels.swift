@@ -7,13 +7,13 @@ internal import Tokenizers
 extension RouteTable {
   mutating func addOllamaModels(_ state: ServerState) {
     on(.get, "/api/version", .scope(.chat)) { _, _ in .json(["version": .string(HearthServer.version)]) }
-    on(.get, "/api/tags", .scope(.chat)) { _, _ in
-      .json(["models": .array(state.room.models.map { .object($0.ollamaEntry(state)) })])
+    on(.get, "/api/tags", .scope(.chat)) { _, context in
+      .json(["models": .array(try state.models(context).map { .object($0.ollamaEntry(state)) })])
     }
-    on(.get, "/api/ps", .scope(.chat)) { _, _ in
+    on(.get, "/api/ps", .scope(.chat)) { _, context in
       .json([
         "models": .array(
-          state.room.models.map { model in
+          try state.models(context).map { model in
             .object(
               model.ollamaEntry(state) + [
                 // Loaded models stay.
@@ -25,7 +25,7 @@ extension RouteTable {
     }
     on(.post, "/api/show", .scope(.chat)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      let model = try await state.ollamaModel(&fields)
+      let model = try await state.ollamaModel(&fields, context)
       _ = try fields.bool("verbose")
       try fields.finish()
       let family = model.facts.architecture
@@ -42,8 +42,8 @@ extension RouteTable {
     }
     on(.post, "/api/embed", .scope(.embed)) { request, context in
       var fields = try await request.fields(state, context, anyType: true)
-      let model = try await state.ollamaModel(&fields)
-      let texts = try PromptFields.prompts(&fields, "input", model, state.settings.limits)
+      let model = try await state.ollamaModel(&fields, context)
+      let texts = try PromptFields.prompts(&fields, "input", model, most: state.settings.limits.embeddings)
       fields.ignore("keep_alive")
       try fields.refuse("truncate", unless: [false], "a text that does not fit is refused, never cut")
       try fields.refuse("dimensions", "vectors have the model's own width")
