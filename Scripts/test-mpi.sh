@@ -18,7 +18,11 @@ failed=0
 complain() { echo "FAILED: $*"; failed=1; }
 
 clean() {
-  [ -n "${hosts:-}" ] && for host in $hosts; do ip netns delete "$host"; done 2>/dev/null
+  # Whoever lost the others without a word may wait still.
+  [ -n "${hosts:-}" ] && for host in $hosts; do
+    for process in $(ip netns pids "$host"); do kill -9 "$process"; done
+    ip netns delete "$host"
+  done 2>/dev/null
   rm -rf "$folder"
 }
 trap clean EXIT
@@ -47,10 +51,15 @@ for precision in f32 bf16 int8; do
   "$hearth" finetune "${one[@]}" --output "$folder/one-$precision" || exit 1
   mpirun -np 2 --oversubscribe "$hearth" finetune "${one[@]}" --output "$folder/two-$precision" || complain "two processes, $precision"
 done
+full=("${recipe[@]}" --precision int8 --method full --learning-rate 1e-4 --keep 1)
+"$hearth" finetune "${full[@]}" --output "$folder/one-full" || exit 1
+mpirun -np 2 --oversubscribe "$hearth" finetune "${full[@]}" --output "$folder/two-full" || complain "two processes, full"
 same "$folder/one-f32" "$folder/two-f32" || complain "two processes have other losses than one"
 for precision in bf16 int8; do
   same "$folder/one-$precision" "$folder/two-$precision" 5e-3 || complain "two processes have other losses than one in $precision"
 done
+same "$folder/one-full" "$folder/two-full" 5e-3 || complain "two processes have other losses than one in full fine-tuning"
+rm -rf "$folder/one-full" "$folder/two-full"
 
 echo "2. A process dies in the middle; the run goes on from its last checkpoint"
 mpirun -np 2 --oversubscribe "$hearth" finetune "${recipe[@]}" --precision bf16 --output "$folder/killed" 2>"$folder/killed.txt" &
@@ -81,13 +90,41 @@ shift
 exec ip netns exec \$host unshare --uts bash -c "hostname \$host; exec \$*"
 AGENT
   chmod +x "$folder/agent"
-  ip netns exec "${hosts% *}" unshare --uts bash -c 'hostname "$1"; shift; exec "$@"' host "${hosts% *}" \
-    mpirun -np 2 -H 10.77.0.1:1,10.77.0.2:1 --mca plm_rsh_agent "$folder/agent" --mca btl tcp,self \
-    --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 \
-    "$hearth" finetune "${recipe[@]}" --precision f32 --output "$folder/hosts" || complain "two hosts"
+  # hearth finetune on both hosts, started from the first.
+  on_hosts() {
+    ip netns exec "${hosts% *}" unshare --uts bash -c 'hostname "$1"; shift; exec "$@"' host "${hosts% *}" \
+      mpirun -np 2 -H 10.77.0.1:1,10.77.0.2:1 --mca plm_rsh_agent "$folder/agent" --mca btl tcp,self \
+      --mca btl_tcp_if_include 10.77.0.0/24 --mca oob_tcp_if_include 10.77.0.0/24 "$hearth" finetune "$@"
+  }
+  on_hosts "${recipe[@]}" --precision f32 --output "$folder/hosts" || complain "two hosts"
   same "$folder/one-f32" "$folder/hosts" || complain "two hosts have other losses than one process"
   bytes=$(ip -n "${hosts#* }" -s link show vb | awk '/RX:/ { getline; print $1 }')
   echo "the second host received $((bytes / 1000000)) MB in $steps steps"
+
+  echo "4. A process on the second host dies, then its cable is pulled; each run goes on from its last checkpoint"
+  # Linux waits a quarter of an hour for an answer before it takes a connection for lost.
+  for host in $hosts; do ip netns exec "$host" sysctl -q net.ipv4.tcp_retries2=3; done
+  for end in process cable; do
+    run="$folder/hosts-$end"
+    on_hosts "${recipe[@]}" --precision f32 --output "$run" 2>"$run.txt" &
+    group=$!
+    until grep -qs '"step": 3' "$run/metrics.jsonl" || ! kill -0 $group 2>/dev/null; do sleep 0.05; done
+    if [ $end = process ]; then
+      for process in $(ip netns pids "${hosts#* }"); do
+        [ "$(cat /proc/$process/comm 2>/dev/null)" = hearth ] && kill -9 $process
+      done
+    else
+      ip -n "${hosts#* }" link set vb down
+    fi
+    SECONDS=0
+    wait $group && complain "two hosts of which one was lost ($end) end as if nothing had happened"
+    echo "ended $SECONDS s after the $end was lost, saying: $(grep -m 1 '^hearth: ' "$run.txt")"
+    grep -q "^hearth: " "$run.txt" || { complain "nobody says that a host was lost ($end)"; cat "$run.txt"; }
+    ip -n "${hosts#* }" link set vb up
+    on_hosts --output "$run" --resume --threads 1 --quiet || complain "resume between hosts ($end)"
+    cmp "$folder/hosts/latest/adapter_model.safetensors" "$run/latest/adapter_model.safetensors" ||
+      complain "the resumed run has another adapter than the one that nobody touched ($end)"
+  done
 else
   echo "3. Skipped: hosts in network namespaces need root and iproute2"
 fi

@@ -37,6 +37,7 @@ import Testing
       Mistake(1, tune + ["--validation", folder + "/none"], ["/none", "--validation"]),
       Mistake(1, tune.dropLast() + [data], ["is a file", "--output"]),
       Mistake(1, tune.dropLast() + [folder], ["is not empty", "--output"]),
+      Mistake(1, tune.dropLast() + [""], ["--output", "expected a folder's name"]),
       Mistake(1, tune + ["--logdir", data + "/x"], ["is a file", "--logdir"]),
       Mistake(
         64, tune + ["--validation", data, "--validation-fraction", "0.2"], ["--validation-fraction", "drop one"]),
@@ -51,6 +52,7 @@ import Testing
       Mistake(1, ["finetune", "--output", folder, "--resume"], ["holds no run"]),
       Mistake(1, ["evaluate", "m", "--data", folder + "/none"], ["/none", "--data"]),
       Mistake(1, tune + ["--replay", folder + "/none"], ["/none", "--replay"]),
+      Mistake(1, tune + ["--replay", folder + "/none", "--preview"], ["/none", "--replay"]),
       Mistake(64, tune + ["--replay-fraction", "0.2"], ["--replay-fraction", "--replay FILE"]),
       Mistake(64, tune + ["--beta", "0.2"], ["--beta", "--objective dpo"]),
       Mistake(64, tune + ["--method", "full", "--dora"], ["--dora", "--method full"]),

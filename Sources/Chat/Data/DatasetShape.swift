@@ -93,8 +93,10 @@ struct ExampleParser {
       }
       return Example(.text(text), file: file, line: line)
     case .messages:
+      try refuseTools(element)
       turns = try self.turns(element, list: "messages", role: "role", content: "content")
     case .conversations:
+      try refuseTools(element)
       turns = try self.turns(element, list: "conversations", role: "from", content: "value")
     case .instruction:
       try refuseHistory(element)
@@ -112,6 +114,7 @@ struct ExampleParser {
         Turn(.assistant, try text(element, "completion")),
       ]
     case .preference:
+      try refuseTools(element)
       turns = try prompt(element) + [Turn(.assistant, try text(element, "chosen"))]
     }
     let conversation = try withSystemPrompt(turns, element)
@@ -165,6 +168,18 @@ struct ExampleParser {
     throw problem(
       .unsupportedKey, "\"instruction\" without \"history\"", "a \"history\"",
       "write such conversations as {\"messages\": […]}")
+  }
+
+  /// Tools beside a conversation would be shown to the model when it is asked and not when it is taught.
+  private func refuseTools(_ element: JSONElement) throws(DatasetError) {
+    for key in ["tools", "functions"] {
+      guard let tools = element[key], tools != .null, tools != .array([]) else { continue }
+      // Some sets write the list as a string.
+      if case .string(let text) = tools, Self.isBlank(text) || text == "[]" { continue }
+      throw problem(
+        .unsupportedKey, "conversations without tools", "\"\(key)\"",
+        "describe the tools in a system message, as text, or remove the key")
+    }
   }
 
   private func check(_ turns: [Turn]) throws(DatasetError) {

@@ -52,7 +52,8 @@ public struct DatasetSplit: Sendable, Equatable {
     guard groups.count > 1 else {
       throw DatasetError(
         .invalidSettings, file: examples.first?.file ?? "data", expected: "two different prompts",
-        found: "\(groups.count)", remedy: "add examples, or give a validation file of its own")
+        found: "\(groups.count)",
+        remedy: "add examples, give a validation file of its own, or hold nothing out with --validation-fraction 0")
     }
     var random = SplitMix64(seed: seed)
     random.shuffle(&groups)

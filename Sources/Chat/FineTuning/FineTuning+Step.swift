@@ -71,7 +71,11 @@ extension FineTuning {
     guard loss.isFinite else {
       throw RunError(
         "step \(progress.step): the held-out loss is \(loss): "
-          + (damage.map { "the \($0)" } ?? "use a smaller learning rate or a longer warm-up"))
+          + (damage.map { "the \($0)" }
+            ?? (progress.step == 0
+              ? "nothing was trained yet: look at the model and its adapter, not at the recipe"
+              : "use a smaller learning rate or a longer warm-up"))
+      )
     }
     let isBest = progress.bestLoss.map { loss < $0 } ?? true
     if progress.step == 0 {
@@ -98,8 +102,8 @@ extension FineTuning {
         "samples/\(index)", "**\(sample.question)**\n\n\(sample.answer)", step: progress.step)
     }
     return FineTuningEvent.Evaluation(
-      step: progress.step, loss: loss, perplexity: perplexity, isBest: isBest, samples: samples,
-      preferences: preferences)
+      step: progress.step, loss: loss, perplexity: perplexity, isBest: isBest, baseLoss: progress.baseLoss,
+      samples: samples, preferences: preferences)
   }
 
   private func rewards(_ figures: PreferenceFigures?) -> [(name: String, value: MetricsLog.Value)] {

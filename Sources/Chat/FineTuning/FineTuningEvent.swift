@@ -32,8 +32,10 @@ public enum FineTuningEvent: Sendable {
     public let loss: Double
     /// e to the power of the loss; nil when preferences are learned.
     public let perplexity: Double?
-    /// Whether no earlier evaluation was better.
+    /// Whether no evaluation of an earlier checkpoint was better; what the run began with has none.
     public let isBest: Bool
+    /// The loss of what the run began with.
+    public let baseLoss: Double?
     /// Answers of the model as it is now: question and answer.
     public let samples: [(question: String, answer: String)]
     /// How the held-out preferences stand; nil unless preferences are learned.
@@ -68,7 +70,7 @@ public enum FineTuningEvent: Sendable {
     public let tokensPerSecond: Double
     /// The most resident memory this process has held.
     public let peakMemoryBytes: Int
-    /// Whether the model was better on the validation examples before the run than at its best after.
+    /// Whether the model was as good or better on the validation examples before the run than at its best after.
     public var baseWasBetter: Bool {
       guard let baseLoss, let bestLoss else { return false }
       return bestLoss >= baseLoss

@@ -34,6 +34,7 @@ public enum Places {
 
   /// - Throws: `RunError` when no folder can be made or written to there.
   public static func requireWritableFolder(_ path: String, _ flag: String) throws {
+    guard !path.isEmpty else { throw RunError("\(flag): is empty: expected a folder's name") }
     var url = URL(filePath: path).standardizedFileURL
     var isFolder: ObjCBool = false
     while !FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), url.path != "/" {
@@ -54,15 +55,22 @@ public enum Places {
 }
 
 extension FineTuning {
+  /// Checks that the files a recipe names can be read, which is all that a preview needs.
+  ///
+  /// - Throws: `RunError` naming the file, the flag it was given with and what to do.
+  public static func checkFiles(_ recipe: FineTuningRecipe) throws {
+    for file in recipe.data { try Places.requireReadable(file, "--data") }
+    for file in recipe.validation { try Places.requireReadable(file, "--validation") }
+    for file in recipe.replay { try Places.requireReadable(file, "--replay") }
+  }
+
   /// Checks what a run needs on disk, before its model is loaded.
   ///
   /// - Throws: `RunError` naming the file or folder and what to do.
   public static func checkPlaces(
     _ recipe: FineTuningRecipe, output: String, resume: Bool, logFolder: String?
   ) throws {
-    for file in recipe.data { try Places.requireReadable(file, "--data") }
-    for file in recipe.validation { try Places.requireReadable(file, "--validation") }
-    for file in recipe.replay { try Places.requireReadable(file, "--replay") }
+    try checkFiles(recipe)
     try Places.requireWritableFolder(output, "--output")
     if !resume { try RunFolder(output).requireFree() }
     if let logFolder = logFolder ?? (resume ? RunFolder(output).logFolder : nil) {

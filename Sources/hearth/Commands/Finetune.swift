@@ -79,9 +79,9 @@ struct Finetune: ParsableCommand {
   @Option(parsing: .unconditional, help: "The same seed gives the same bytes (default: 0).") var seed: UInt64?
   @Option(
     help: """
-      bf16 (faster; f32 sums and parameters), int8 (bf16, and gradients go back through a quantised base in int8), \
-      f32, or serving: f32, held-out loss in the kernels that will serve (default: int8 where the CPU has \
-      instructions for bf16, bf16 where nothing is quantised, else f32).
+      bf16 (f32 sums and parameters), int8 (bf16, with products of gradients in int8), f32, or serving: f32, held-out \
+      loss in the kernels that will serve (default where the CPU has instructions for bf16: int8, and bf16 for an \
+      adapter on a base that is not quantised; else f32).
       """)
   var precision: FineTuningRecipe.TrainingPrecision?
   @Flag(inversion: .prefixedNo, help: "Measure base and result on general texts and questions (default: yes).")
@@ -141,7 +141,7 @@ struct Finetune: ParsableCommand {
     try resolved.validate()
     if let name { try ModelStore().requireNoAlias(name) }
     if preview {
-      for file in resolved.data + resolved.validation + resolved.replay { try Places.requireReadable(file, "--data") }
+      try FineTuning.checkFiles(resolved)
     } else {
       try FineTuning.checkPlaces(resolved, output: output, resume: resume, logFolder: logdir)
     }

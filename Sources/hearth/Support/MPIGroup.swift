@@ -10,6 +10,8 @@ internal import Foundation
   final class MPIGroup: TrainingGroup {
     let rank: Int
     let size: Int
+    private var hasTold = false
+    private static let patience = Duration.seconds(60)
 
     /// Joins the group; nil when this process was not started by `mpirun`, or alone.
     ///
@@ -82,14 +84,27 @@ internal import Foundation
     private func finish(_ start: (inout hearth_mpi_wait) -> Int32) throws {
       var wait = hearth_mpi_wait()
       var (code, isDone, turns) = (start(&wait), Int32(0), 0)
+      let begun = ContinuousClock.now
       while code == 0 {
         code = hearth_mpi_test(&wait, &isDone)
         if isDone != 0 { break }
         turns += 1
         // Others may need long, for an evaluation or because they are slower; a core that spins helps nobody.
         if turns > 200 { usleep(turns > 20_000 ? 500 : 50) }
+        if !hasTold, turns % 1000 == 0, ContinuousClock.now - begun > MPIGroup.patience { tell() }
       }
       guard code == 0 else { throw CommandError("MPI: \(MPIGroup.message(code))") }
+    }
+
+    /// A host without power or network says nothing, and the system waits for it much longer than people do. Said once.
+    private func tell() {
+      hasTold = true
+      StandardError.write(
+        """
+        note: process \(rank) has waited a minute for the others. If one of their hosts is gone, end all with Ctrl-C; the last \
+        checkpoint is whole: start the group anew with --resume
+
+        """)
     }
 
     private static func message(_ code: Int32) -> String {

@@ -9,7 +9,7 @@ final class TrainingProgress {
   private let isTerminal = isatty(STDERR_FILENO) == 1
   private var firstStep: Int?
   private var smoothedLoss: Double?
-  private let maximumLength: Int
+  private let recipe: FineTuningRecipe
   private let tokenizer: Tokenizer
   /// When the second step that this process takes began: the first one also makes what is made once.
   private var secondStep: ContinuousClock.Instant?
@@ -17,7 +17,7 @@ final class TrainingProgress {
   init(isQuiet: Bool, _ recipe: FineTuningRecipe, _ tokenizer: Tokenizer) {
     self.isQuiet = isQuiet
     self.tokenizer = tokenizer
-    maximumLength = recipe.maxLength
+    self.recipe = recipe
   }
 
   func show(_ event: FineTuningEvent) {
@@ -25,7 +25,7 @@ final class TrainingProgress {
     switch event {
     case .prepared(let training, let validation, let parameters, let steps):
       let summary = DataSummary(
-        training: training, validation: validation, maximumLength: maximumLength, tokenizer: tokenizer)
+        training: training, validation: validation, maximumLength: recipe.maxLength, tokenizer: tokenizer)
       for text in summary.short { line(text) }
       line("\(parameters) trainable numbers, \(steps) steps")
       for warning in summary.warnings { line(warning) }
@@ -39,7 +39,7 @@ final class TrainingProgress {
             ?? evaluation.preferences.map {
               String(format: ", %.0f %% of pairs right, margin %.3f", 100 * $0.accuracy, $0.margin)
             } ?? "",
-          evaluation.isBest ? ", the best so far" : ""))
+          standing(evaluation)))
     case .probe(let probe):
       line(
         String(
@@ -60,16 +60,30 @@ final class TrainingProgress {
           done.stoppedEarly ? "stopped early" : done.wasInterrupted ? "stopped" : "done", done.steps, done.seconds,
           done.tokensPerSecond,
           Double(done.peakMemoryBytes) / 1e9, done.output))
-      if done.baseWasBetter, let base = done.baseLoss, let best = done.bestLoss {
+      if done.steps == 1, !done.wasInterrupted, recipe.warmupRatio > 0 {
+        line(
+          "warning: nothing was learned: the first step has the rate 0, and it was the only one. Use a smaller --batch-size, or more "
+            + "--epochs or --max-steps.")
+      } else if done.baseWasBetter, let base = done.baseLoss, let best = done.bestLoss {
         line(
           String(
             format:
-              "warning: the base model was better on your validation data: loss %.4f before training, %.4f at best after. ",
-            base, best)
+              "warning: the base model was %@ on your validation data: loss %.4f before training, %.4f at best after. ",
+            best > base ? "better" : "as good", base, best)
             + "Use the base as it is, or train again with a smaller --learning-rate, fewer --epochs or more examples; "
             + "--preview shows whether the data is what you mean.")
       }
     }
+  }
+
+  /// How an evaluation stands beside those before it. A checkpoint can be the best there is and worse than the beginning.
+  private func standing(_ evaluation: FineTuningEvent.Evaluation) -> String {
+    guard evaluation.isBest else { return "" }
+    guard let base = evaluation.baseLoss, evaluation.step > 0, evaluation.loss >= base else {
+      return ", the best so far"
+    }
+    return evaluation.loss == base
+      ? ", as before the first step" : ", the best checkpoint so far, worse than before the first step"
   }
 
   private func show(_ step: FineTuningEvent.Step) {

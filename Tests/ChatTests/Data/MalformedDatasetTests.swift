@@ -110,6 +110,12 @@ struct MalformedDatasetTests {
       "tool calls", .unsupportedKey, 1,
       message(#"{"role": "assistant", "content": null, "tool_calls": [{"id": "x"}]}"#)),
     Case(
+      "tools", .unsupportedKey, 1,
+      #"{"messages": [{"role": "assistant", "content": "A"}], "tools": [{"type": "function"}]}"#),
+    Case(
+      "functions in a string", .unsupportedKey, 1,
+      #"{"conversations": [{"from": "gpt", "value": "A"}], "functions": "[{}]"}"#),
+    Case(
       "weight", .unsupportedKey, 1,
       message(#"{"role": "assistant", "content": "A", "weight": 0}"#)),
     Case("no role", .missingKey, 1, message(#"{"content": "A"}"#)),
