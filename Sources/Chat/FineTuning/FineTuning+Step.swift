@@ -70,7 +70,7 @@ extension FineTuning {
         base.engine, adapter: trainer.adapter, precision: precision, group)
     guard loss.isFinite else {
       throw RunError(
-        "step \(progress.step): the held-out loss is \(loss): "
+        "step \(progress.step): the held-out loss is \(loss.isNaN ? "nan" : "\(loss)"): "
           + (damage.map { "the \($0)" }
             ?? (progress.step == 0
               ? "nothing was trained yet: look at the model and its adapter, not at the recipe"

@@ -38,7 +38,7 @@ public enum PEFTAdapter {
     func unsupported(_ key: String, _ expected: String) -> CheckpointError {
       CheckpointError(
         .unsupported, file: file, place: .key(key), "asks for something Hearth does not compute",
-        expected: expected, found: config[key].map { "\($0)" } ?? "nothing")
+        expected: expected, found: config[key].map { String(JSONText.line($0).prefix(100)) } ?? "nothing")
     }
     guard case .string("LORA")? = config["peft_type"] else { throw unsupported("peft_type", "LORA") }
     for key in ["lora_bias", "use_qalora", "use_bdlora"] {

@@ -7,7 +7,15 @@ package enum JSONText {
     return text + "\n"
   }
 
-  private static func write(_ value: JSONValue, indent: Int, into text: inout String) {
+  /// The value on one line, as `json.dumps` writes it unless told otherwise.
+  package static func line(_ value: JSONValue) -> String {
+    var text = ""
+    write(value, indent: nil, into: &text)
+    return text
+  }
+
+  /// - Parameter indent: Of the line it stands on; nil for all on one line.
+  private static func write(_ value: JSONValue, indent: Int?, into text: inout String) {
     switch value {
     case .null: text += "null"
     case .bool(let value): text += value ? "true" : "false"
@@ -15,26 +23,32 @@ package enum JSONText {
     case .real(let value): text += number(value)
     case .string(let value): quote(value, into: &text)
     case .array(let values):
-      list(values.count, "[", "]", indent, &text) { write(values[$0], indent: indent + 2, into: &$1) }
+      list(values.count, "[", "]", indent, &text) { index, text in
+        write(values[index], indent: indent.map { $0 + 2 }, into: &text)
+      }
     case .object(let object):
       list(object.names.count, "{", "}", indent, &text) { index, text in
         quote(object.names[index], into: &text)
         text += ": "
-        write(object[object.names[index]] ?? .null, indent: indent + 2, into: &text)
+        write(object[object.names[index]] ?? .null, indent: indent.map { $0 + 2 }, into: &text)
       }
     }
   }
 
   private static func list(
-    _ count: Int, _ open: String, _ close: String, _ indent: Int, _ text: inout String,
+    _ count: Int, _ open: String, _ close: String, _ indent: Int?, _ text: inout String,
     _ element: (Int, inout String) -> Void
   ) {
     text += open
     for index in 0..<count {
-      text += (index == 0 ? "\n" : ",\n") + String(repeating: " ", count: indent + 2)
+      if let indent {
+        text += (index == 0 ? "\n" : ",\n") + String(repeating: " ", count: indent + 2)
+      } else if index > 0 {
+        text += ", "
+      }
       element(index, &text)
     }
-    if count > 0 { text += "\n" + String(repeating: " ", count: indent) }
+    if count > 0, let indent { text += "\n" + String(repeating: " ", count: indent) }
     text += close
   }
 

@@ -183,11 +183,14 @@ public enum TrainingError: Error, Sendable, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .lossIsNotFinite(let step, let loss, let norm):
-      "step \(step): the loss is \(loss) and the gradient's norm \(norm). Nothing was changed by this step. "
+      "step \(step): the loss is \(Self.spelled(loss)) and the gradient's norm \(Self.spelled(norm)). Nothing was changed by this step. "
         + "Use a smaller learning rate, a longer warm-up or a smaller --max-gradient-norm."
     case .groupFailed(let step, let reason): "step \(step): \(reason)"
     }
   }
+
+  /// A NaN without the sign that it happens to have.
+  private static func spelled(_ value: Double) -> String { value.isNaN ? "nan" : "\(value)" }
 }
 
 extension LanguageModel {

@@ -21,8 +21,11 @@ import Testing
     ),
     ("a bias beside B", #""lora_bias": false"#, #""lora_bias": true"#, ["key lora_bias"]),
     ("QALoRA", #""use_qalora": false"#, #""use_qalora": true"#, ["key use_qalora"]),
-    ("trained biases", #""bias": "none""#, #""bias": "all""#, ["key bias", "none"]),
-    ("whole modules", #""modules_to_save": null"#, #""modules_to_save": ["lm_head"]"#, ["key modules_to_save"]),
+    ("trained biases", #""bias": "none""#, #""bias": "all""#, ["key bias", "none", #"found "all""#]),
+    (
+      "whole modules", #""modules_to_save": null"#, #""modules_to_save": ["lm_head", "embed"]"#,
+      ["key modules_to_save", #"found ["lm_head", "embed"]"#]
+    ),
     ("trained tokens", #""trainable_token_indices": null"#, #""trainable_token_indices": [1]"#, ["trainable_token"]),
     ("an activated adapter", #""alora_invocation_tokens": null"#, #""alora_invocation_tokens": [5]"#, ["alora"]),
     ("replicated layers", #""layer_replication": null"#, #""layer_replication": [[0, 2]]"#, ["layer_replication"]),
