@@ -7,8 +7,8 @@ LoRA on all linear maps, and full fine-tuning, of SmolLM2 (the GGUF file as it i
 batches of conversations that are exactly --length tokens long, half of them supervised. Each measurement is a process of
 its own: tokens/s are the median of its steps without the first two, peak memory is the whole process's, Python's libraries
 included, for whoever trains needs that memory too (Hearth's holds its packed weights and tokenizer likewise). PyTorch is
-measured in f32 and under bf16 autocast, both with SDPA attention, and with torch.compile when asked for. Prints tables in
-Markdown. Needs torch, transformers, peft, tokenizers and gguf.
+measured in f32 and under bf16 autocast, and the latter with torch.compile too (its compilation falls in the steps left out), all with
+SDPA attention. Prints tables in Markdown. Needs torch, transformers, peft, tokenizers and gguf, and a C++ compiler for torch.compile.
 """
 
 import argparse
@@ -164,7 +164,7 @@ def main():
     parser.add_argument("--hearth", default=str(ROOT / ".build/release/hearth"))
     parser.add_argument("--model", default="smollm2", help="a name in Hearth's store, or a GGUF file")
     parser.add_argument("--methods", default="lora,full")
-    parser.add_argument("--modes", default="f32,bf16", help="of PyTorch: f32, bf16, f32-compiled, bf16-compiled")
+    parser.add_argument("--modes", default="f32,bf16,bf16-compiled", help="of PyTorch: f32, bf16, f32-compiled, bf16-compiled")
     parser.add_argument("--hearth-precisions", default="f32,bf16,int8", help="of Hearth's --precision")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4)
