@@ -218,10 +218,12 @@ def main():
         ("with replay", replayed, "", probes["with replay"]["tuned"], done["with replay"])]
     print(f"\n{tuned['examples']} conversations held out, {tuned['supervised_tokens']} tokens that count:\n")
     print("| | Loss | Perplexity | Bits per byte | Loss less the base's (95 %) | Probe: bits per byte | Probe: right of 60 | Steps | "
-          "Tokens/s | Memory |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+          "Seconds | Tokens/s | Memory |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, figures, less, probe, end in rows:
-        ends = f"{end['steps']} | {end['tokens_per_second']:.0f} | {end['peak_memory_bytes'] / 1e9:.2f} GB" if end else " | | "
+        ends = " | | | "
+        if end:
+            ends = f"{end['steps']} | {end['seconds']:.0f} | {end['tokens_per_second']:.0f} | {end['peak_memory_bytes'] / 1e9:.2f} GB"
         print(f"| {name} | {figures['loss']:.3f} | {figures['perplexity']:.1f} | {figures['bits_per_byte']:.3f} | {less} | "
               f"{probe['bits_per_byte']:.3f} | {round(probe['accuracy'] * probe['questions'])} | {ends} |")
     print(f"\nHeld-out loss with replay less that without: {difference(replayed)}")
