@@ -10,8 +10,9 @@ internal import Glibc
 public final class Workspace {
   /// Before each buffer, aligned like it, lies how many bytes it has with this head.
   private static let headBytes = 64
-  /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed.
-  private static let pagedBytes = 1 << 20
+  /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed, in pieces that fit
+  /// little else once conversations of other lengths follow.
+  private static let pagedBytes = 1 << 18
   /// The most that may lie idle beyond what was ever in use at once, unless somebody says otherwise.
   static let usualIdleBytes = 16 << 20
   /// What steps that need little may leave idle.
