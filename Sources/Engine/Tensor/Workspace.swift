@@ -8,11 +8,10 @@ internal import Glibc
 /// executor of its model.
 @safe
 public final class Workspace {
-  /// Before each buffer, aligned like it, lies how many bytes it has with this head.
+  /// Before each buffer, aligned like it, lies how many bytes it has with this head, and whether they are pages.
   private static let headBytes = 64
-  /// From here on the system hands out pages and takes them back at once; below, the allocator keeps what was freed, in pieces that fit
-  /// little else once conversations of other lengths follow.
-  private static let pagedBytes = 1 << 18
+  /// From how many bytes on buffers are pages of the system, unless somebody says otherwise.
+  static let usualPagedBytes = 1 << 20
   /// The most that may lie idle beyond what was ever in use at once, unless somebody says otherwise.
   static let usualIdleBytes = 16 << 20
   /// What steps that need little may leave idle.
@@ -20,6 +19,10 @@ public final class Workspace {
 
   /// The most that may lie idle beyond what was ever in use at once.
   var idleBytes = Workspace.usualIdleBytes
+
+  /// From how many bytes on the system hands out pages for a buffer and takes them back at once; below, the allocator keeps what was
+  /// freed, in pieces that fit little else once other lengths follow.
+  var pagedBytes = Workspace.usualPagedBytes
 
   private var free: [Int: [UnsafeMutablePointer<Float>]] = unsafe [:]
   private(set) var bytesHeld = 0
@@ -124,7 +127,8 @@ public final class Workspace {
 
   private func allocate(_ bytes: Int) -> UnsafeMutablePointer<Float> {
     let memory: UnsafeMutableRawPointer?
-    if bytes >= Workspace.pagedBytes {
+    let isPaged = bytes >= pagedBytes
+    if isPaged {
       let pages = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
       unsafe memory = pages == MAP_FAILED ? nil : pages
       // A wish: rows of activations lie pages apart, and each would be a miss of the address cache.
@@ -139,13 +143,15 @@ public final class Workspace {
     allocationCount += 1
     peakBytes = max(peakBytes, bytesHeld)
     unsafe memory.storeBytes(of: bytes, as: Int.self)
+    unsafe memory.storeBytes(of: isPaged, toByteOffset: MemoryLayout<Int>.size, as: Bool.self)
     let start = unsafe memory + Workspace.headBytes
     return unsafe start.bindMemory(to: Float.self, capacity: (bytes - Workspace.headBytes) / 4)
   }
 
   private func release(_ buffer: UnsafeMutablePointer<Float>, _ bytes: Int) {
     let memory = unsafe UnsafeMutableRawPointer(buffer) - Workspace.headBytes
-    if bytes >= Workspace.pagedBytes { unsafe munmap(memory, bytes) } else { unsafe Glibc.free(memory) }
+    let isPaged = unsafe memory.load(fromByteOffset: MemoryLayout<Int>.size, as: Bool.self)
+    if isPaged { unsafe munmap(memory, bytes) } else { unsafe Glibc.free(memory) }
     bytesHeld -= bytes
   }
 }
