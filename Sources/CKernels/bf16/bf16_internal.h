@@ -32,6 +32,23 @@ typedef struct {
 
 void hearth_bf16_multiply(const hearth_bf16_tile* tile);
 
+enum { HEARTH_BF16_FEW_ROWS = 16 };
+
+/// The sums [rows, 32 or 16 lanes] of at most HEARTH_BF16_FEW_ROWS rows go on over all of a depth, or begin with it; b is stored
+/// [depth, lanes] in bf16.
+typedef struct {
+  const uint16_t* a;
+  size_t lda, rows;
+  const uint16_t* b;
+  size_t ldb, depth;
+  size_t lanes;  ///< at most 32
+  float* sums;
+  bool begins;
+} hearth_bf16_columns;
+
+/// False, and nothing done, where the CPU has no instruction for it.
+bool hearth_bf16_multiply_columns(const hearth_bf16_columns* columns);
+
 /// Cuts a panel from an operand.
 typedef struct {
   const hearth_operand* operand;

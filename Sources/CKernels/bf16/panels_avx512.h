@@ -184,18 +184,23 @@ INLINE void fill_affine(const hearth_bf16_cut* c, const uint32_t bits) {
   const bool transposed = c->operand->transposed;
   __m512i x[8];
   if (!transposed) {
+    const size_t ahead = HEARTH_BF16_LANES / HEARTH_PANEL_ROWS * matrix->blocks * matrix->block_bytes;
     for (size_t first = 0; first < c->width; first += 16) {
       size_t panel = (c->lane + first) / HEARTH_PANEL_ROWS;
       const bool exists = panel < matrix->panels;
       const uint8_t* block =
           exists ? hearth_affine_panel(matrix, panel) + c->start / HEARTH_BLOCK_COLUMNS * matrix->block_bytes : NULL;
-      for (size_t k = 0; k < c->depth; k += HEARTH_BLOCK_COLUMNS, block += exists ? matrix->block_bytes : 0)
+      for (size_t k = 0; k < c->depth; k += HEARTH_BLOCK_COLUMNS, block += exists ? matrix->block_bytes : 0) {
+        // The next lanes', which are wanted after some hundred rows have met these: by then they have come from memory.
+        if (exists)
+          for (size_t i = 0; i < matrix->block_bytes; i += 64) __builtin_prefetch(block + ahead + i, 0, 2);
         for (size_t half = 0; half < 2; half++) {
           uint16_t* out = c->out + ((k / 2 + 8 * half) * c->width + first) * 2;
           if (exists) unpack_half(matrix, block, half, bits, x);
           for (size_t i = 0; i < 8; i++)
             _mm512_storeu_si512(out + i * c->width * 2, exists ? paired(x[i]) : _mm512_setzero_si512());
         }
+      }
     }
     return;
   }

@@ -39,12 +39,14 @@ static size_t panels_of(const hearth_bf16_matrix* matrix) {
 static void prefetch_rows(const hearth_bf16_matrix* m, size_t row, size_t rows, size_t lane) {
   const bool half = m->output != HEARTH_OUTPUT_F32 && m->output != HEARTH_OUTPUT_ADD_F32;
   if (m->output == HEARTH_OUTPUT_ADD_TRANSPOSED) return;
+  // The gradients take the places of gate and up, or are all that lies in rows.
+  const uint16_t *gate = m->dgate != NULL ? m->dgate : m->gate, *up = m->dup != NULL ? m->dup : m->up;
   for (size_t at = row * m->ldc + lane; rows > 0; rows--, at += m->ldc) {
     if (half) {
       __builtin_prefetch((uint16_t*)m->c + at, 1, 2);
-      if (m->gate == NULL) continue;
-      __builtin_prefetch(m->gate + at, 1, 2);
-      __builtin_prefetch(m->up + at, 1, 2);
+      if (gate == NULL) continue;
+      __builtin_prefetch(gate + at, 1, 2);
+      __builtin_prefetch(up + at, 1, 2);
     } else {
       __builtin_prefetch((float*)m->c + at, 1, 2);
       __builtin_prefetch((float*)m->c + at + 16, 1, 2);
@@ -90,6 +92,22 @@ static void cut(const hearth_bf16_term* term, size_t start, size_t depth, size_t
                                       .out = panel});
 }
 
+/// A term of few rows goes on with the sums without a panel; false where it needs one.
+static bool add_columns(const hearth_bf16_matrix* matrix, const hearth_bf16_term* term, size_t first_row, size_t rows,
+                        size_t lane, size_t lanes, bool begins, float* sums) {
+  if (rows > HEARTH_BF16_FEW_ROWS || term->b.kind != HEARTH_OPERAND_BF16 || !term->b.transposed) return false;
+  if (begins) prefetch_rows(matrix, first_row, rows, lane);
+  return hearth_bf16_multiply_columns(&(hearth_bf16_columns){.a = term->a + first_row * term->lda,
+                                                             .lda = term->lda,
+                                                             .rows = rows,
+                                                             .b = (const uint16_t*)term->b.data + lane,
+                                                             .ldb = term->b.ld,
+                                                             .depth = term->depth,
+                                                             .lanes = lanes,
+                                                             .sums = sums,
+                                                             .begins = begins});
+}
+
 /// The sums of one panel over all terms.
 static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* terms, size_t count,
                       size_t first_row, size_t rows, size_t lane, size_t width, workspace* own, float* sums) {
@@ -99,6 +117,10 @@ static void add_terms(const hearth_bf16_matrix* matrix, const hearth_bf16_term* 
     const hearth_bf16_term* term = &terms[i];
     if (term->int8 != NULL) {
       add_int8(matrix, term, first_row, rows, lane, width, begins, sums);
+      begins = false;
+      continue;
+    }
+    if (add_columns(matrix, term, first_row, rows, lane, lanes, begins, sums)) {
       begins = false;
       continue;
     }
