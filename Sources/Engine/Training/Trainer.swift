@@ -79,13 +79,6 @@ public final class Trainer {
     if !settings.precision.usesHalves { model.holdFloat32ForTraining() }
     if settings.precision == .int8 { model.packTurned() }
     model.workspace.trim()
-    // Layers forward and back need buffers of many sizes: with too little idle some are given up and asked for in each step, and the
-    // system clears them each time, which takes 1 to 2 % of an adapter's steps, and none that was seen of full ones. With four times as
-    // much hardly any are, but an adapter's run then takes a tenth more memory.
-    model.workspace.idleBytes = (adapter == nil ? 2 : 3) * Workspace.usualIdleBytes / 2
-    // Passes of many lengths: what the allocator keeps of them grew to a sixth of an adapter's run. Answers, which are 2 to 4 % slower so, have
-    // buffers of few sizes.
-    model.workspace.pagedBytes = Workspace.usualPagedBytes / 4
     // What was measured of the base before leaves memory behind, which would stand beside all that is held now.
     FreedMemory.giveBack()
   }
@@ -94,8 +87,6 @@ public final class Trainer {
   public func finish() {
     for parameter in optimizer.parameters { parameter.stopTraining() }
     for parameter in model.parameters { parameter.dropTurned() }
-    model.workspace.idleBytes = Workspace.usualIdleBytes
-    model.workspace.pagedBytes = Workspace.usualPagedBytes
   }
 
   /// Adds the gradient of Σ −log p · `scale` over the supervised tokens.
