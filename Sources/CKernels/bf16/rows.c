@@ -9,6 +9,8 @@
 enum { LINE = 32 };  ///< numbers in a line of the cache
 
 size_t hearth_bf16_stride(size_t columns) {
+  // A few numbers, as of a rank: several rows share a line.
+  if (columns <= LINE / 2) return (columns + 7) / 8 * 8;
   size_t lines = (columns + LINE - 1) / LINE;
   return (lines > 1 && lines % 16 == 0 ? lines + 1 : lines) * LINE;
 }

@@ -64,6 +64,15 @@ typedef enum {
 
 enum { HEARTH_BF16_TERMS = 6 };
 
+enum { HEARTH_BF16_GATE_LANES = 32 };
+
+/// Gate and up kept for the gradient in 8 bits, panel by panel of 32 lanes: a number is a byte times the scale of the 32 in its row.
+typedef struct {
+  int8_t* q;         ///< [panels, rows, 2, 32], gate first, at a multiple of 64 bytes
+  uint16_t* scales;  ///< [panels, rows, 2] in bf16
+  size_t rows;
+} hearth_bf16_gates;
+
 /// One matrix of outputs.
 typedef struct {
   size_t lanes;
@@ -75,8 +84,9 @@ typedef struct {
   void* c;
   size_t ldc;
   const float* residual;  ///< rows `ldc` apart
-  uint16_t *gate, *up;    ///< rows `ldc` apart
-  uint16_t *dgate, *dup;  ///< likewise
+  uint16_t *gate, *up;    ///< rows `ldc` apart; not written where both are NULL
+  hearth_bf16_gates gates;  ///< where they have room, gate and up are kept there and not in bf16
+  uint16_t *dgate, *dup;  ///< rows `ldc` apart
 } hearth_bf16_matrix;
 
 /// One more term; at most HEARTH_BF16_TERMS.
@@ -124,10 +134,11 @@ void hearth_bf16_rms_norm(hearth_pool* pool, uint16_t* y, size_t ldy, float* rec
                           const float* x, const float* weight, size_t rows, size_t width,
                           float epsilon);
 
-/// `hearth_adamw` of a parameter whose gradient and first moment are kept in bf16: read widened, the moment rounded when it is
-/// written, with everything between in f32.
-void hearth_bf16_adamw(hearth_pool* pool, float* parameters, uint16_t* first, float* second, const uint16_t* gradient,
-                       size_t count, const hearth_adamw_settings* settings);
+/// `hearth_adamw` of a parameter whose gradient and moments are kept in bf16: read widened, the moments rounded when they are
+/// written, with everything between in f32. The second one changes by a thousandth a step, less than half of what lies between two
+/// numbers in bf16: it is rounded up or down by a pseudo-random number for each element and step, so that on average nothing is lost.
+void hearth_bf16_adamw(hearth_pool* pool, float* parameters, uint16_t* first, uint16_t* second, const uint16_t* gradient,
+                       size_t count, size_t step, const hearth_adamw_settings* settings);
 /// `hearth_sum_of_squares` of bf16 numbers.
 double hearth_bf16_sum_of_squares(hearth_pool* pool, const uint16_t* x, size_t count);
 /// The floats that bf16 numbers stand for.

@@ -66,7 +66,7 @@ extension TrainingData.Examples {
 }
 
 extension Trainer {
-  /// What a checkpoint takes: what is trained, and both moments.
+  /// What a checkpoint takes at most: what is trained, and both moments, which may be in bf16.
   fileprivate var stateBytes: Int { 12 * parameterCount }
 }
 

@@ -16,7 +16,7 @@ extension Pass {
     return select(wanted, of: x)
   }
 
-  /// The layer in bf16. Gate and up are kept for the gradient, in bf16; the normalised rows and the gate's product are computed again.
+  /// The layer in bf16. Gate and up are kept for the gradient; the normalised rows and the gate's product are computed again.
   private func halfFeedForward(
     _ gate: HalfLinear, _ up: HalfLinear, _ down: HalfLinear, _ norm: RMSNorm, _ x: Tensor
   ) -> Tensor {
@@ -26,15 +26,16 @@ extension Pass {
     let (gateU, upU) = (gate.bottleneck(normal, to: &bottlenecks), up.bottleneck(normal, to: &bottlenecks))
     bottlenecks.run(rows: rows, pool)
 
-    let (g, u) = (HalfTensor(rows, hidden, in: workspace), HalfTensor(rows, hidden, in: workspace))
+    let kept = tape == nil ? nil : KeptGates(rows, hidden, inIntegers: precision == .int8, in: workspace)
     let gated = HalfTensor(rows, hidden, in: workspace)
     var products = HalfProducts()
     products.add(
-      gate.terms(normal, gateU), lanes: hidden, .swiGLU(gate: g, up: u, upTerms: up.terms(normal, upU), y: gated))
+      gate.terms(normal, gateU), lanes: hidden, .swiGLU(kept, upTerms: up.terms(normal, upU), y: gated))
     products.run(rows: rows, pool)
 
     let (y, downU) = halfOutput(down, gated, addedTo: x)
-    let kept = keep(x)
+    guard let kept else { return y }
+    let input = keep(x)
     record(
       y, inputs: [x], parameters: [norm.weight], force: gate.isTrainable || up.isTrainable || down.isTrainable
     ) { [self] dy in
@@ -44,13 +45,14 @@ extension Pass {
       bottlenecks.run(rows: rows, pool)
 
       let gated = HalfTensor(rows, hidden, in: workspace)
+      let (dg, du) = kept.placesOfGradients()
       var products = HalfProducts()
-      products.add(down.gradientTerms(dy16, downDU), lanes: hidden, .swiGLUBackward(gate: g, up: u, y: gated))
+      products.add(down.gradientTerms(dy16, downDU), lanes: hidden, .swiGLUBackward(kept, gate: dg, up: du, y: gated))
       products.run(rows: rows, pool)
       down.addGradients(gated, dy16, u: downU, du: downDU)
 
       backwardThroughNorm(
-        [(gate, g, gateU), (up, u, upU)], norm, reciprocal, kept, dy)
+        [(gate, dg, gateU), (up, du, upU)], norm, reciprocal, input, dy)
     }
     return y
   }

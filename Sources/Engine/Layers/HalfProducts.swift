@@ -43,9 +43,9 @@ struct HalfProducts {
     /// gradient `[lanes, rows]` += the sums, turned.
     case gradientTurned(UnsafeMutablePointer<Float>, columns: Int)
     /// gate = sum, up = the other sum, y = silu(gate) · up.
-    case swiGLU(gate: HalfTensor, up: HalfTensor, upTerms: [Term], y: HalfTensor)
-    /// The sum is y's gradient: that of gate and up, which take their places, and y once more.
-    case swiGLUBackward(gate: HalfTensor, up: HalfTensor, y: HalfTensor)
+    case swiGLU(KeptGates?, upTerms: [Term], y: HalfTensor)
+    /// The sum is y's gradient: those of gate and up, which were kept, and y once more.
+    case swiGLUBackward(KeptGates, gate: HalfTensor, up: HalfTensor, y: HalfTensor)
   }
 
   /// Adds a product of `lanes` columns.
@@ -82,20 +82,24 @@ struct HalfProducts {
       unsafe (matrix.output, matrix.c, matrix.ldc) = (
         HEARTH_OUTPUT_ADD_TRANSPOSED, UnsafeMutableRawPointer(gradient), columns
       )
-    case .swiGLU(let gate, let up, let upTerms, let y):
+    case .swiGLU(let gates, let upTerms, let y):
       unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_SWIGLU, UnsafeMutableRawPointer(y.data), y.stride)
-      unsafe (matrix.gate, matrix.up) = (gate.data, up.data)
       for term in upTerms {
         unsafe hearth_bf16_append_up_term(&matrix, term.term)
         kept += term.owners
       }
-      kept += [gate, up, y]
-    case .swiGLUBackward(let gate, let up, let y):
+      kept.append(y)
+      if let gates {
+        unsafe gates.place(in: &matrix)
+        kept.append(gates)
+      }
+    case .swiGLUBackward(let gates, let gate, let up, let y):
       unsafe (matrix.output, matrix.c, matrix.ldc) = (
         HEARTH_OUTPUT_SWIGLU_BACKWARD, UnsafeMutableRawPointer(y.data), y.stride
       )
-      unsafe (matrix.gate, matrix.up, matrix.dgate, matrix.dup) = (gate.data, up.data, gate.data, up.data)
-      kept += [gate, up, y]
+      unsafe gates.place(in: &matrix)
+      unsafe (matrix.dgate, matrix.dup) = (gate.data, up.data)
+      kept += [gates, gate, up, y]
     }
     unsafe matrices.append(matrix)
   }

@@ -27,25 +27,29 @@ final class AdamW {
 
   /// A parameter's moments.
   ///
-  /// The first one is in bf16 where the gradient is: widened when it is read, rounded to nearest, ties to even, when it is written; the
-  /// step itself is taken with the one before rounding. The second one changes by a thousandth a step, which bf16 could not hold.
+  /// They are in bf16 where the gradient is, widened when they are read; the step itself is taken with those before rounding. The first
+  /// one is rounded to nearest, ties to even. The second one changes by a thousandth a step, less than half of what lies between
+  /// two numbers in bf16, so it is rounded with a dither that is another one for each element and step: on average nothing is lost.
   struct Moments: Equatable {
-    /// m in f32, or nothing.
+    /// m and v in f32, or nothing.
     var first: [Float] = []
-    /// m in bf16, or nothing.
-    var halfFirst: [UInt16] = []
-    /// v.
     var second: [Float] = []
+    /// m and v in bf16, or nothing.
+    var halfFirst: [UInt16] = []
+    var halfSecond: [UInt16] = []
 
-    /// Numbers in m and in v.
-    var counts: [Int] { [first.count, halfFirst.count, second.count] }
+    /// Numbers in each.
+    var counts: [Int] { [first.count, second.count, halfFirst.count, halfSecond.count] }
+
+    /// Whether they are in bf16.
+    var areHalves: Bool { !halfFirst.isEmpty }
 
     init(of parameter: Parameter) {
-      second = [Float](repeating: 0, count: parameter.count)
       if parameter.halfGradient == nil {
-        first = second
+        (first, second) = ([Float](repeating: 0, count: parameter.count), [Float](repeating: 0, count: parameter.count))
       } else {
-        halfFirst = [UInt16](repeating: 0, count: second.count)
+        halfFirst = [UInt16](repeating: 0, count: parameter.count)
+        halfSecond = [UInt16](repeating: 0, count: parameter.count)
       }
     }
   }
@@ -93,20 +97,20 @@ final class AdamW {
       c.correction1 = 1 - power(Double(settings.beta1), stepCount)
       c.correction2 = 1 - power(Double(settings.beta2), stepCount)
       c.gradient_scale = gradientScale
-      unsafe AdamW.move(parameter, values, &moments[index], &c, pool)
+      unsafe move(parameter, values, &moments[index], &c, pool)
       parameter.noteChange()
       parameter.zeroGradient()
     }
   }
 
-  private static func move(
+  private func move(
     _ parameter: Parameter, _ values: UnsafeMutablePointer<Float>, _ moments: inout Moments,
     _ settings: inout hearth_adamw_settings, _ pool: WorkerPool
   ) {
     if let gradient = parameter.halfGradient {
       gradient.materialize()
       unsafe hearth_bf16_adamw(
-        pool.pointer, values, &moments.halfFirst, &moments.second, gradient.data, parameter.count, &settings)
+        pool.pointer, values, &moments.halfFirst, &moments.halfSecond, gradient.data, parameter.count, stepCount, &settings)
     } else if let gradient = unsafe parameter.gradient {
       unsafe hearth_adamw(
         pool.pointer, values, &moments.first, &moments.second, gradient, parameter.count, &settings)

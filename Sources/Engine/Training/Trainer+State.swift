@@ -8,23 +8,21 @@ extension Trainer {
 
   /// Writes the moments to a safetensors file.
   ///
-  /// Tensors are called `first.NAME` and `second.NAME`, NAME being the parameter's Hugging Face name, rows as they lie in memory; first
-  /// moments in bf16 where they are kept in it.
+  /// Tensors are called `first.NAME` and `second.NAME`, NAME being the parameter's Hugging Face name, rows as they lie in memory; in bf16
+  /// where moments are kept in it.
   ///
   /// - Throws: `FileError` when the file cannot be written; nothing is left behind then.
   public func writeState(to path: String) throws {
     var writer = SafetensorsWriter(metadata: [Trainer.stepKey: "\(optimizer.stepCount)"])
     for (parameter, moments) in zip(optimizer.parameters, optimizer.moments) {
       let (name, shape) = (parameter.name.huggingFace, [parameter.rows, parameter.columns])
-      if moments.halfFirst.isEmpty {
-        writer.add(OutgoingTensor(name: Trainer.firstPrefix + name, values: moments.first, shape: shape))
+      if moments.areHalves {
+        writer.add(Trainer.tensor(Trainer.firstPrefix + name, moments.halfFirst, shape))
+        writer.add(Trainer.tensor(Trainer.secondPrefix + name, moments.halfSecond, shape))
       } else {
-        writer.add(
-          OutgoingTensor(name: Trainer.firstPrefix + name, type: .bf16, shape: shape) { sink in
-            unsafe try sink.append(moments.halfFirst.span.bytes)
-          })
+        writer.add(OutgoingTensor(name: Trainer.firstPrefix + name, values: moments.first, shape: shape))
+        writer.add(OutgoingTensor(name: Trainer.secondPrefix + name, values: moments.second, shape: shape))
       }
-      writer.add(OutgoingTensor(name: Trainer.secondPrefix + name, values: moments.second, shape: shape))
     }
     try writer.write(to: path)
   }
@@ -49,18 +47,25 @@ extension Trainer {
     for (index, parameter) in optimizer.parameters.enumerated() {
       let (first, second) = (try stored[index].first.float32Values(), try stored[index].second.float32Values())
       var moments = optimizer.moments[index]
-      moments.second = second
-      if moments.halfFirst.isEmpty {
-        moments.first = first
-      } else {
+      if moments.areHalves {
         // What is in bf16 already stays as it is; a run that kept it in f32 goes on with it rounded.
-        unsafe hearth_bf16_round(
-          model.pool.pointer, &moments.halfFirst, parameter.columns, first, parameter.columns, parameter.rows,
-          parameter.columns)
+        round(first, of: parameter, to: &moments.halfFirst)
+        round(second, of: parameter, to: &moments.halfSecond)
+      } else {
+        (moments.first, moments.second) = (first, second)
       }
       optimizer.restore(moments, of: index)
     }
     optimizer.stepCount = step
+  }
+
+  private static func tensor(_ name: String, _ halves: [UInt16], _ shape: [Int]) -> OutgoingTensor {
+    OutgoingTensor(name: name, type: .bf16, shape: shape) { sink in unsafe try sink.append(halves.span.bytes) }
+  }
+
+  private func round(_ values: [Float], of parameter: Parameter, to halves: inout [UInt16]) {
+    unsafe hearth_bf16_round(
+      model.pool.pointer, &halves, parameter.columns, values, parameter.columns, parameter.rows, parameter.columns)
   }
 
   private static func moment(

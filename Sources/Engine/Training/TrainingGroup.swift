@@ -69,14 +69,15 @@ extension Trainer {
         try group.share(&span)
       }
       var moments = optimizer.moments[index]
-      if moments.halfFirst.isEmpty {
-        var span = moments.first.mutableSpan
-        try group.share(&span)
-      } else {
+      if moments.areHalves {
         try group.share(&moments.halfFirst)
+        try group.share(&moments.halfSecond)
+      } else {
+        var first = moments.first.mutableSpan
+        try group.share(&first)
+        var second = moments.second.mutableSpan
+        try group.share(&second)
       }
-      var span = moments.second.mutableSpan
-      try group.share(&span)
       optimizer.restore(moments, of: index)
     }
     optimizer.stepCount = Int(String(decoding: step, as: UTF8.self)) ?? optimizer.stepCount
