@@ -86,6 +86,11 @@ void hearth_weights_give(hearth_weights part) {
   hearth_weight_chunk* chunk = part.chunk;
   // What was taken last can be taken again at once.
   if ((uint8_t*)part.data + part.bytes == chunk->data + chunk->used) chunk->used -= part.bytes;
+  if (chunk == current && chunk->parts == 2 && chunk->used > 0) {
+    // The last one: the chunk stays for others, its pages do not.
+    (void)madvise(chunk->data, chunk->bytes, MADV_DONTNEED);
+    chunk->used = 0;
+  }
   leave(chunk);
   pthread_mutex_unlock(&mutex);
 }

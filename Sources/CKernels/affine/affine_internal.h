@@ -51,6 +51,9 @@ static inline const uint8_t* hearth_affine_panel(const hearth_affine* matrix, si
 void hearth_affine_unpack_row(const hearth_affine* matrix, const uint8_t* block, size_t row,
                               uint8_t q[HEARTH_BLOCK_COLUMNS]);
 
+/// All rows of one block of a panel, [16, 32], in rows `ldo` apart; those behind the last one of the matrix stand for nothing.
+void hearth_affine_dequantize_block(const hearth_affine* matrix, size_t panel, size_t block, float* out, size_t ldo);
+
 /// Scale (`which` 0) or minimum (`which` 1) of a row in one part of a block.
 static inline float hearth_affine_factor(const hearth_affine* matrix, const uint8_t* block,
                                          size_t which, size_t part, size_t row) {

@@ -24,6 +24,8 @@ hearth_int8* hearth_int8_create(size_t lanes, size_t depth, void* memory);
 void hearth_int8_free(hearth_int8* matrix);
 /// The transpose of a packed matrix: lanes are its columns, the depth is along its rows. NULL when out of memory.
 hearth_int8* hearth_int8_turn(hearth_pool* pool, const hearth_affine* matrix);
+/// Writes it to a matrix of that size.
+void hearth_int8_turn_packed(hearth_pool* pool, hearth_int8* to, const hearth_affine* matrix);
 /// Writes the transpose of x [depth, lanes], in rows `ldx` apart, from floats or from bf16 numbers. Rounding is that of
 /// `hearth_int8_quantize`.
 void hearth_int8_turn_floats(hearth_pool* pool, hearth_int8* to, const float* x, size_t ldx);

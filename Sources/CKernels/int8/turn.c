@@ -1,5 +1,3 @@
-#include <stdlib.h>
-
 #include "../affine/affine_internal.h"
 #include "../pieces.h"
 #include "columns.h"
@@ -10,8 +8,7 @@ typedef struct {
   const hearth_affine* affine;  ///< or
   hearth_int8_source from;
   hearth_int8* to;
-  hearth_pieces blocks;
-  _Atomic bool failed;
+  hearth_pieces pieces;
 } turning;
 
 /// Rounds `depth` rows of a vector of the tile to its place in a block of `width` lanes.
@@ -27,61 +24,63 @@ HEARTH_INLINE void quantize_lanes(const column_tile* t, const int vector, size_t
   memcpy(block + (groups * width + first) * 4, &scales.scale, sizeof scales.scale);
 }
 
-/// One block of all lanes.
-HEARTH_INLINE void turn_block(turning* t, size_t block) {
-  hearth_int8* to = t->to;
-  const size_t start = block * HEARTH_INT8_BLOCK, rest = to->depth - start;
-  const size_t depth = rest < HEARTH_INT8_BLOCK ? rest : HEARTH_INT8_BLOCK;
-  hearth_int8_source from = t->from;
-  size_t row = start;
-  float* unpacked = NULL;
-  if (t->affine != NULL) {
-    unpacked = malloc(depth * to->lanes * sizeof *unpacked);
-    if (unpacked == NULL) {
-      t->failed = true;
-      return;
-    }
-    hearth_affine_dequantize_rows(t->affine, unpacked, to->lanes, start, depth);
-    from = (hearth_int8_source){.floats = unpacked, .ld = to->lanes};
-    row = 0;
-  }
-  column_tile columns;
-  for (size_t lane = 0; lane < to->lanes; lane += HEARTH_INT8_LANES) {
-    const size_t width = hearth_int8_width(to->lanes, lane), left = to->lanes - lane;
-    uint8_t* out = hearth_int8_panel(to, lane) + hearth_int8_block_offset(width, block);
-    if (depth == HEARTH_INT8_BLOCK && left >= HEARTH_INT8_LANES) {
-      // The same with numbers that the compiler knows.
-      read_columns(&columns, &from, row, HEARTH_INT8_BLOCK, lane, HEARTH_INT8_LANES, HEARTH_INT8_LANES);
-      for (int v = 0; v < HEARTH_INT8_VECTORS; v++)
-        quantize_lanes(&columns, v, HEARTH_INT8_BLOCK, HEARTH_INT8_LANES, out);
-      continue;
-    }
-    read_columns(&columns, &from, row, depth, lane, left < width ? left : width, 0);
-    for (int v = 0; v < (int)(width / LANE_COUNT); v++) quantize_lanes(&columns, v, depth, width, out);
-  }
-  free(unpacked);
+_Static_assert(HEARTH_INT8_LANES == HEARTH_BLOCK_COLUMNS && HEARTH_INT8_BLOCK % HEARTH_PANEL_ROWS == 0,
+               "a tile is whole blocks of a packed matrix");
+
+/// Reads a tile of a packed matrix.
+HEARTH_INLINE void read_packed(column_tile* t, const hearth_affine* matrix, size_t row, size_t depth, size_t lane) {
+  for (size_t k = 0; k < depth; k += HEARTH_PANEL_ROWS)
+    hearth_affine_dequantize_block(matrix, (row + k) / HEARTH_PANEL_ROWS, lane / HEARTH_BLOCK_COLUMNS, (float*)t->x[k],
+                                   HEARTH_INT8_LANES);
 }
 
+/// One block of the lanes from `lane` on.
+HEARTH_INLINE void turn_block(const turning* t, size_t block, size_t lane) {
+  const hearth_int8* to = t->to;
+  const size_t start = block * HEARTH_INT8_BLOCK, rest = to->depth - start;
+  const size_t depth = rest < HEARTH_INT8_BLOCK ? rest : HEARTH_INT8_BLOCK;
+  const size_t width = hearth_int8_width(to->lanes, lane), left = to->lanes - lane;
+  uint8_t* out = hearth_int8_panel(to, lane) + hearth_int8_block_offset(width, block);
+  column_tile columns;
+  if (t->affine != NULL)
+    read_packed(&columns, t->affine, start, depth, lane);
+  else if (depth == HEARTH_INT8_BLOCK && left >= HEARTH_INT8_LANES)
+    // The same with numbers that the compiler knows.
+    read_columns(&columns, &t->from, start, HEARTH_INT8_BLOCK, lane, HEARTH_INT8_LANES, HEARTH_INT8_LANES);
+  else
+    read_columns(&columns, &t->from, start, depth, lane, left < width ? left : width, 0);
+  if (depth == HEARTH_INT8_BLOCK && width == HEARTH_INT8_LANES) {
+    for (int v = 0; v < HEARTH_INT8_VECTORS; v++)
+      quantize_lanes(&columns, v, HEARTH_INT8_BLOCK, HEARTH_INT8_LANES, out);
+    return;
+  }
+  for (int v = 0; v < (int)(width / LANE_COUNT); v++) quantize_lanes(&columns, v, depth, width, out);
+}
+
+/// Pieces are tiles, block by block.
 HEARTH_INLINE void turn_task_body(void* context, int index, int count) {
   (void)index;
   turning* t = context;
+  const size_t tiles = (t->to->lanes + HEARTH_INT8_LANES - 1) / HEARTH_INT8_LANES;
   size_t first, last;
-  while (hearth_pieces_take(&t->blocks, (size_t)count, &first, &last))
-    for (size_t block = first; block < last; block++) turn_block(t, block);
+  while (hearth_pieces_take(&t->pieces, (size_t)count, &first, &last))
+    for (size_t piece = first; piece < last; piece++) turn_block(t, piece / tiles, piece % tiles * HEARTH_INT8_LANES);
 }
 HEARTH_KERNEL(turn_task)
 
-static bool turn(hearth_pool* pool, turning t) {
-  hearth_pieces_begin(&t.blocks, t.to->blocks);
+static void turn(hearth_pool* pool, turning t) {
+  hearth_pieces_begin(&t.pieces, t.to->blocks * ((t.to->lanes + HEARTH_INT8_LANES - 1) / HEARTH_INT8_LANES));
   hearth_pool_share(pool, turn_task, &t);
-  return !t.failed;
 }
 
 hearth_int8* hearth_int8_turn(hearth_pool* pool, const hearth_affine* matrix) {
   hearth_int8* turned = hearth_int8_create(matrix->columns, matrix->rows, NULL);
-  if (turned == NULL || turn(pool, (turning){.affine = matrix, .to = turned})) return turned;
-  hearth_int8_free(turned);
-  return NULL;
+  if (turned != NULL) hearth_int8_turn_packed(pool, turned, matrix);
+  return turned;
+}
+
+void hearth_int8_turn_packed(hearth_pool* pool, hearth_int8* to, const hearth_affine* matrix) {
+  turn(pool, (turning){.affine = matrix, .to = to});
 }
 
 void hearth_int8_turn_floats(hearth_pool* pool, hearth_int8* to, const float* x, size_t ldx) {

@@ -13,11 +13,11 @@ extension Pass {
     var losses = [Float](repeating: 0, count: hidden.rows)
     let map = halfLinear(head, with: nil)
     let gathers = needsGradient && map.isTrainable && map.usesIntegers
-    // Rows whose logits are held at once, and rows for which the gradient of the head's weights is read and written once. Weights that
-    // are trained are cut for each chunk at some cost; others hardly cost anything, so that chunks are small, and of equal size.
-    let most = 160, chunkCount = max(1, (hidden.rows + most - 1) / most)
-    let chunkRows = head.weight.isTrainable ? 256 : max(1, (hidden.rows + chunkCount - 1) / chunkCount)
-    let groupRows = gathers ? 2 * chunkRows : chunkRows
+    // Rows whose logits are held at once, and rows for which the gradient of the head's weights is read and written once. Chunks are of
+    // equal size where nothing is gathered from them.
+    let most = 256, chunkCount = max(1, (hidden.rows + most - 1) / most)
+    let chunkRows = gathers ? most : max(1, (hidden.rows + chunkCount - 1) / chunkCount)
+    let groupRows = gathers ? 2 * most : chunkRows
     for first in stride(from: 0, to: hidden.rows, by: groupRows) {
       let states = HalfTensor(min(groupRows, hidden.rows - first), width, in: workspace)
       unsafe hearth_bf16_round(

@@ -74,9 +74,9 @@ struct HalfProducts {
       unsafe (matrix.output, matrix.c, matrix.ldc) = (HEARTH_OUTPUT_ADD_F32, UnsafeMutableRawPointer(gradient), columns)
       unsafe matrix.residual = UnsafePointer(gradient)
     case .halfGradient(let gradient):
-      unsafe (matrix.c, matrix.ldc) = (UnsafeMutableRawPointer(gradient.data), gradient.columns)
-      unsafe matrix.output = gradient.isZero ? HEARTH_OUTPUT_BF16 : HEARTH_OUTPUT_ADD_BF16
-      gradient.isZero = false
+      let (data, isNew) = unsafe gradient.forAdding()
+      unsafe (matrix.c, matrix.ldc) = (UnsafeMutableRawPointer(data), gradient.columns)
+      unsafe matrix.output = isNew ? HEARTH_OUTPUT_BF16 : HEARTH_OUTPUT_ADD_BF16
       kept.append(gradient)
     case .gradientTurned(let gradient, let columns):
       unsafe (matrix.output, matrix.c, matrix.ldc) = (
@@ -128,8 +128,10 @@ struct HalfProducts {
 struct HalfLinear {
   let linear: Linear
   let pair: LowRankPair?
-  /// Whether dy·W, where W is held turned round or is trained, and dW are in 8 bits.
+  /// Whether dy·W, where W is trained, held turned round or to be turned, and dW are in 8 bits.
   let usesIntegers: Bool
+  /// Whether packed matrices that are not held turned round are turned for each product.
+  let turnsPacked: Bool
   let pool: WorkerPool
   let workspace: Workspace
 
@@ -158,13 +160,17 @@ struct HalfLinear {
     unsafe HalfProducts.Term(a: dy, b: linear.weight.operand(overRows: true, pool), owner: linear.weight)
   }
 
-  /// dy·W in integers, where W is held turned round or is trained: then it is turned as it is now.
+  /// dy·W in integers, where W is held turned round or is turned for this product.
   private func integerBaseTerm(_ dy: HalfTensor) -> HalfProducts.Term? {
     let weight = linear.weight
     if let turned = unsafe weight.turned {
       return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: turned, owner: weight)
     }
-    guard let columns = IntegerColumns(trained: weight, pool, in: workspace) else { return nil }
+    let columns =
+      weight.isTrainable
+      ? IntegerColumns(trained: weight, pool, in: workspace)
+      : turnsPacked ? IntegerColumns(packed: weight, pool, in: workspace) : nil
+    guard let columns else { return nil }
     return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: columns.matrix, owner: columns)
   }
 
@@ -265,6 +271,11 @@ extension Parameter {
   }
 }
 
+extension HalfLinear {
+  /// From how many rows of a pass on a matrix is turned round each time it is needed: it takes a hundredth of the time of that many.
+  static let rowsWorthTurning = 512
+}
+
 extension Pass {
   /// The map with what the pass's adapter adds to it; nil where more is wanted than bf16 products do: dropout, DoRA, or an adapter
   /// for some of the rows.
@@ -281,7 +292,9 @@ extension Pass {
 
   /// The map with a pair, or by itself.
   func halfLinear(_ linear: Linear, with pair: LowRankPair?) -> HalfLinear {
-    HalfLinear(linear: linear, pair: pair, usesIntegers: precision == .int8, pool: pool, workspace: workspace)
+    HalfLinear(
+      linear: linear, pair: pair, usesIntegers: precision == .int8,
+      turnsPacked: positions.count >= HalfLinear.rowsWorthTurning, pool: pool, workspace: workspace)
   }
 
   /// Several maps without biases, if all can be computed so.

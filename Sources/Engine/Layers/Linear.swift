@@ -126,11 +126,9 @@ extension Pass {
     guard tape != nil else { return }
     let (slot, source, rows) = (x.slot, linear.weight.isTrainable ? x.remembered : nil, x.rows)
     record(y, inputs: [x], parameters: [linear.weight, linear.bias], force: adapted) {
-      [pool, workspace, precision] dy in
+      [self] dy in
       if precision.usesHalves {
-        let map = HalfLinear(
-          linear: linear, pair: nil, usesIntegers: precision == .int8, pool: pool, workspace: workspace)
-        map.backward(HalfTensor(rounding: dy, pool, in: workspace), x: source, into: slot)
+        halfLinear(linear, with: nil).backward(HalfTensor(rounding: dy, pool, in: workspace), x: source, into: slot)
       } else if slot.isRequired {
         let (dx, accumulate) = slot.forWriting()
         unsafe linear.weight.withFloat32(workspace, pool) { weight in

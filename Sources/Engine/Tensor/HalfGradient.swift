@@ -1,40 +1,57 @@
 internal import CKernels
-internal import Glibc
 
 /// The gradient of a matrix in bf16, `[rows, columns]`: added to in f32, rounded to nearest, ties to even, at each addition.
 ///
-/// PyTorch's autocast rounds the gradients of weights likewise. Half the memory of f32, and half of what an optimiser step has to read.
+/// PyTorch's autocast rounds the gradients of weights likewise. Half the memory of f32, and half of what an optimiser step has to read. It
+/// lies among the activations, from the first product that is added to it until the optimiser's step: when the most of those are held, between
+/// a pass forward and its way back, the gradients of a step's first part take nothing yet.
 @safe
 final class HalfGradient {
   let rows: Int
   let columns: Int
-  let data: UnsafeMutablePointer<UInt16>
-  /// Whether it stands for zero, whatever the memory holds: the first product writes in place of adding.
-  var isZero = true
+  private let workspace: Workspace
+  private var buffer: UnsafeMutablePointer<Float>?
 
   var count: Int { rows * columns }
 
-  init(_ rows: Int, _ columns: Int) {
-    (self.rows, self.columns) = (rows, columns)
-    let bytes = (max(1, rows * columns) * MemoryLayout<UInt16>.stride + 63) / 64 * 64
-    guard let memory = unsafe aligned_alloc(64, bytes) else {
-      preconditionFailure("out of memory: \(bytes) bytes for a gradient")
-    }
-    unsafe data = memory.bindMemory(to: UInt16.self, capacity: rows * columns)
+  /// Whether nothing was added to it yet.
+  var isZero: Bool { unsafe buffer == nil }
+
+  /// The elements; nil where all are zero.
+  var data: UnsafeMutablePointer<UInt16>? {
+    unsafe buffer.map { unsafe UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt16.self) }
   }
 
-  deinit { unsafe free(data) }
+  init(_ rows: Int, _ columns: Int, in workspace: Workspace) {
+    (self.rows, self.columns, self.workspace) = (rows, columns, workspace)
+  }
 
-  /// Clears the memory where it only stands for zero, for whoever adds to a part of it.
-  func materialize() {
-    guard isZero else { return }
-    unsafe data.update(repeating: 0, count: count)
-    isZero = false
+  deinit { clear() }
+
+  /// The elements, for whoever adds to all of them, or writes all of them where they are new, whatever the memory holds.
+  func forAdding() -> (data: UnsafeMutablePointer<UInt16>, isNew: Bool) {
+    if let data = unsafe data { return unsafe (data, false) }
+    let fresh = unsafe workspace.take((count + 1) / 2)
+    unsafe buffer = fresh
+    return unsafe (UnsafeMutableRawPointer(fresh).assumingMemoryBound(to: UInt16.self), true)
+  }
+
+  /// The elements, for whoever adds to a part of them or reads zeros too.
+  func materialized() -> UnsafeMutablePointer<UInt16> {
+    let (data, isNew) = unsafe forAdding()
+    if isNew { unsafe data.update(repeating: 0, count: count) }
+    return unsafe data
+  }
+
+  /// Makes it zero, and takes nothing.
+  func clear() {
+    if let buffer = unsafe buffer { unsafe workspace.give(buffer) }
+    unsafe buffer = nil
   }
 
   /// Adds rows of `values`, `[indices, columns]`, those of the same row together before they are rounded, in their order.
   func add(_ values: Tensor, toRows indices: [Int32]) {
-    materialize()
+    let data = unsafe materialized()
     var sums: [Int32: [Float]] = [:]
     for (source, index) in indices.enumerated() {
       unsafe sums[index, default: [Float](repeating: 0, count: columns)].withUnsafeMutableBufferPointer {
@@ -51,13 +68,13 @@ final class HalfGradient {
   /// Some of them.
   func values(_ range: Range<Int>) -> [Float] {
     var values = [Float](repeating: 0, count: range.count)
-    if !isZero { unsafe hearth_bf16_widen(&values, data + range.lowerBound, range.count) }
+    if let data = unsafe data { unsafe hearth_bf16_widen(&values, data + range.lowerBound, range.count) }
     return values
   }
 
   /// Replaces elements from `start` on by what `values` are when rounded.
   func set(_ values: ArraySlice<Float>, from start: Int) {
-    materialize()
+    let data = unsafe materialized()
     unsafe values.withUnsafeBufferPointer {
       guard let base = $0.baseAddress else { return }
       unsafe (data + start).update(repeating: 0, count: $0.count)

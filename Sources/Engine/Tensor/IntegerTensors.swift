@@ -29,6 +29,13 @@ final class IntegerColumns {
     unsafe hearth_int8_turn_floats(pool.pointer, matrix, values, parameter.columns)
   }
 
+  /// Columns of a packed matrix; nil for any other.
+  convenience init?(packed parameter: Parameter, _ pool: WorkerPool, in workspace: Workspace) {
+    guard let packed = unsafe parameter.packed else { return nil }
+    self.init(parameter.columns, depth: parameter.rows, in: workspace)
+    unsafe hearth_int8_turn_packed(pool.pointer, matrix, packed)
+  }
+
   init(_ lanes: Int, depth: Int, in workspace: Workspace) {
     self.workspace = workspace
     unsafe data = workspace.take((hearth_int8_bytes(lanes, depth) + 3) / 4)

@@ -269,13 +269,13 @@ public final class Parameter {
 
   /// Makes room for a gradient and lets training change the values.
   ///
-  /// - Parameter inHalf: Whether the gradient is kept in bf16; whoever adds to it then does so by `halfGradient`.
-  func startTraining(_ pool: WorkerPool, inHalf: Bool = false) {
+  /// - Parameter workspace: Where the gradient is kept in bf16; whoever adds to it then does so by `halfGradient`. Nil: it is in f32.
+  func startTraining(_ pool: WorkerPool, halvesIn workspace: Workspace? = nil) {
     holdFloat32(pool)
     dropPacked()
     isTrainable = true
-    if inHalf {
-      if halfGradient == nil { halfGradient = HalfGradient(rows, columns) }
+    if let workspace {
+      if halfGradient == nil { halfGradient = HalfGradient(rows, columns, in: workspace) }
     } else if unsafe gradient == nil {
       unsafe gradient = Parameter.allocate(count)
     }
@@ -290,7 +290,7 @@ public final class Parameter {
   }
 
   func zeroGradient() {
-    halfGradient?.isZero = true
+    halfGradient?.clear()
     if let gradient = unsafe gradient { unsafe gradient.update(repeating: 0, count: count) }
   }
 

@@ -71,8 +71,8 @@ final class AdamW {
     var squares = 0.0
     for parameter in parameters {
       if let gradient = parameter.halfGradient {
-        if !gradient.isZero {
-          unsafe squares += hearth_bf16_sum_of_squares(pool.pointer, gradient.data, gradient.count)
+        if let data = unsafe gradient.data {
+          unsafe squares += hearth_bf16_sum_of_squares(pool.pointer, data, gradient.count)
         }
         continue
       }
@@ -108,9 +108,9 @@ final class AdamW {
     _ settings: inout hearth_adamw_settings, _ pool: WorkerPool
   ) {
     if let gradient = parameter.halfGradient {
-      gradient.materialize()
       unsafe hearth_bf16_adamw(
-        pool.pointer, values, &moments.halfFirst, &moments.halfSecond, gradient.data, parameter.count, stepCount, &settings)
+        pool.pointer, values, &moments.halfFirst, &moments.halfSecond, gradient.materialized(), parameter.count, stepCount,
+        &settings)
     } else if let gradient = unsafe parameter.gradient {
       unsafe hearth_adamw(
         pool.pointer, values, &moments.first, &moments.second, gradient, parameter.count, &settings)

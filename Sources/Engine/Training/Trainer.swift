@@ -69,15 +69,14 @@ public final class Trainer {
     // Only products add to these matrices' gradients, and look-ups; an odd row would end in the middle of a pair.
     let matrices = adapter == nil && settings.precision.usesHalves ? model.servedMatrices : []
     for parameter in trained {
-      parameter.startTraining(
-        model.pool, inHalf: matrices.contains(ObjectIdentifier(parameter)) && parameter.columns % 2 == 0)
+      let isInHalf = matrices.contains(ObjectIdentifier(parameter)) && parameter.columns % 2 == 0
+      parameter.startTraining(model.pool, halvesIn: isInHalf ? model.workspace : nil)
     }
     optimizer = AdamW(
       trained,
       settings: AdamW.Settings(weightDecay: settings.weightDecay, decaysVectors: settings.decaysVectors))
     // Products in bf16 read the packed weights.
     if !settings.precision.usesHalves { model.holdFloat32ForTraining() }
-    if settings.precision == .int8 { model.packTurned() }
     model.workspace.trim()
     // What was measured of the base before leaves memory behind, which would stand beside all that is held now.
     FreedMemory.giveBack()
@@ -108,6 +107,7 @@ public final class Trainer {
   var isSharing: Bool { adapter?.hasDropout != true }
 
   private func accumulate(_ part: PackedBatch, scale: Float, _ dropout: DropoutSource) -> Double {
+    if settings.precision == .int8 { model.turnMatrices(forRows: part.rows.tokens.count) }
     let tape = Tape()
     let pass = Pass(
       packed: part.rows, adapter: adapter, pool: model.pool, workspace: model.workspace,
@@ -192,10 +192,16 @@ extension LanguageModel {
   /// Whether gradients can go back through any map in integers.
   public var canGoBackInIntegers: Bool { linears.contains { $0.weight.canTurn } }
 
-  /// Holds packed matrices turned round as well, for integer products with gradients: those of the lowest blocks, as many as fit in a
-  /// gigabyte. A gradient that is rounded in a low block passes through few maps behind it; that of the output head would pass
-  /// through all, so it goes back in bf16.
-  func packTurned() {
+  /// Before a pass of so many rows with integer gradients: holds packed matrices turned round, or lets go of them where they are turned
+  /// when they are needed, as the activations of many rows take more memory than those of few.
+  ///
+  /// Held are those of the lowest blocks, as many as fit in a gigabyte. A gradient that is rounded in a low block passes through few maps
+  /// behind it; that of the output head would pass through all, so it goes back in bf16.
+  func turnMatrices(forRows rows: Int) {
+    guard rows < HalfLinear.rowsWorthTurning else {
+      for parameter in parameters { parameter.dropTurned() }
+      return
+    }
     var left = 1 << 30
     for linear in linears {
       left -= linear.weight.turnedBytes

@@ -139,7 +139,7 @@ extension Trainer {
       waiting = []
     }
     for parameter in optimizer.parameters {
-      parameter.halfGradient?.materialize()
+      if let gradient = parameter.halfGradient { _ = unsafe gradient.materialized() }
       var from = 0
       while from < parameter.count {
         let count = min(parameter.count - from, room - message.count)
