@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DESK = ROOT / "Examples/help-desk"
-KINDS = [("lora", "int8"), ("lora", "bf16"), ("lora", "f32"), ("full", "bf16"), ("full", "f32")]
+KINDS = [("lora", "int8"), ("lora", "bf16"), ("lora", "f32"), ("full", "int8"), ("full", "bf16"), ("full", "f32")]
 
 
 def long_conversations(file):

@@ -43,9 +43,7 @@ size_t hearth_int8_row_bytes(size_t depth);
 /// a block, rounded half to even. A block with an infinity or a NaN makes every sum it reaches NaN; one whose largest magnitude is
 /// below 4e-37 counts as zero.
 void hearth_int8_quantize(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns);
-/// Quantises the columns of x likewise: of each `out` has a row of `hearth_int8_row_bytes(depth)`, of which this fills in what rows
-/// `start` ... `start + rows` of `depth` give; `start` is a multiple of 128, and `rows` is one as well unless they are the last.
-void hearth_int8_quantize_columns(hearth_pool* pool, void* out, size_t depth, size_t start, const uint16_t* x, size_t ldx,
-                                  size_t rows, size_t columns);
+/// Quantises the columns of x likewise: of each `out` has a row of `hearth_int8_row_bytes(rows)`.
+void hearth_int8_quantize_columns(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns);
 
 #endif

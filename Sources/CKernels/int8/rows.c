@@ -15,7 +15,6 @@ typedef struct {
   uint8_t* out;
   const uint16_t* x;
   size_t row_bytes, ldx, rows, columns;
-  size_t depth, first_block;  ///< of columns: how many rows they have in all, and where these begin
 } quantizing;
 
 typedef int8_t byte_lanes __attribute__((ext_vector_type(LANE_COUNT)));
@@ -98,7 +97,7 @@ HEARTH_INLINE void turn_to_rows(const quantizing* t, const column_tile* tile, co
   sum *= -HEARTH_INT8_OFFSET;
   for (size_t i = 0; i < count; i++) {
     hearth_int8_factor factor = {scales.scale[i], sum[i]};
-    memcpy(t->out + (row + i) * t->row_bytes + hearth_int8_factor_offset(t->depth) + block * sizeof factor, &factor,
+    memcpy(t->out + (row + i) * t->row_bytes + hearth_int8_factor_offset(t->rows) + block * sizeof factor, &factor,
            sizeof factor);
   }
 }
@@ -116,28 +115,20 @@ HEARTH_INLINE void quantize_columns_task_body(void* context, int index, int coun
         // The same with numbers that the compiler knows.
         read_columns(&tile, &from, start, HEARTH_INT8_BLOCK, column, HEARTH_INT8_LANES, HEARTH_INT8_BLOCK * t->ldx);
         for (int v = 0; v < HEARTH_INT8_VECTORS; v++)
-          turn_to_rows(t, &tile, v, column + (size_t)v * LANE_COUNT, t->first_block + block, HEARTH_INT8_BLOCK, LANE_COUNT);
+          turn_to_rows(t, &tile, v, column + (size_t)v * LANE_COUNT, block, HEARTH_INT8_BLOCK, LANE_COUNT);
         continue;
       }
       read_columns(&tile, &from, start, depth, column, left < HEARTH_INT8_LANES ? left : HEARTH_INT8_LANES, 0);
       for (int v = 0; v < HEARTH_INT8_VECTORS && (size_t)v * LANE_COUNT < left; v++) {
         const size_t lanes_left = left - (size_t)v * LANE_COUNT;
-        turn_to_rows(t, &tile, v, column + (size_t)v * LANE_COUNT, t->first_block + block, depth,
+        turn_to_rows(t, &tile, v, column + (size_t)v * LANE_COUNT, block, depth,
                      lanes_left < LANE_COUNT ? lanes_left : LANE_COUNT);
       }
     }
 }
 HEARTH_KERNEL(quantize_columns_task)
 
-void hearth_int8_quantize_columns(hearth_pool* pool, void* out, size_t depth, size_t start, const uint16_t* x, size_t ldx,
-                                  size_t rows, size_t columns) {
-  quantizing t = {.out = out,
-                  .x = x,
-                  .row_bytes = hearth_int8_row_bytes(depth),
-                  .ldx = ldx,
-                  .rows = rows,
-                  .columns = columns,
-                  .depth = depth,
-                  .first_block = start / HEARTH_INT8_BLOCK};
+void hearth_int8_quantize_columns(hearth_pool* pool, void* out, const uint16_t* x, size_t ldx, size_t rows, size_t columns) {
+  quantizing t = {.out = out, .x = x, .row_bytes = hearth_int8_row_bytes(rows), .ldx = ldx, .rows = rows, .columns = columns};
   hearth_pool_run(pool_for(pool, rows * columns), quantize_columns_task, &t);
 }

@@ -18,7 +18,7 @@ struct TrainingTrial {
   private var tries: [(tokens: Int, seconds: Double)] = []
 
   /// A pass of so many tokens is a small one.
-  private static let smallTokens = 64
+  fileprivate static let smallTokens = 64
   /// What is measured without gradients comes in passes of so many tokens.
   private static let forwardTokens = 1024
   /// Share of the time for each thing that is measured without gradients.
@@ -83,9 +83,8 @@ struct TrainingTrial {
     // Activations grow with the rows that are computed together.
     let isInParts = trainer.settings.precision != .reference && recipe.objective == .sft
     let limit = isInParts ? max(data.tokenCount([longest]), TrainingTrial.rowsAtOnce) : .max
-    let untried = min(largestTokens, limit) - min(probedTokens, limit)
-    let activations = Double(base.engine.workspacePeakBytes)
-    let whole = activations * (1 + Double(untried) / Double(max(1, probedTokens)))
+    let untried = Double(min(largestTokens, limit) - min(probedTokens, limit)) / Double(max(1, probedTokens))
+    let whole = Double(base.engine.workspacePeakBytes) + untried * Double(trainer.activationBytes)
     // What was held before counts whole. The peak alone would be too low: of what is asked for, the system gives what is touched, or
     // whole huge pages if it has them at that moment, and passes of other sizes need buffers of other sizes beside.
     memoryBytes = max(
@@ -120,7 +119,7 @@ struct TrainingTrial {
   }
 
   /// The first of some examples, so many that they have no more tokens than wanted, but one at least.
-  private static func beginning(of indices: [Int], _ data: TrainingData, tokens wanted: Int) -> [Int] {
+  fileprivate static func beginning(of indices: [Int], _ data: TrainingData, tokens wanted: Int) -> [Int] {
     var (chosen, sum): ([Int], Int) = ([], 0)
     for index in indices {
       sum += data.tokenCount([index])
@@ -182,7 +181,15 @@ struct TrainingTrial {
 extension Trainer {
   /// A step that changes nothing.
   fileprivate func tryStep(_ indices: [Int], of data: TrainingData, _ recipe: FineTuningRecipe) throws -> StepResult {
-    guard recipe.objective == .dpo else { return try step([data.training.batch(indices)], learningRate: 0) }
+    guard recipe.objective == .dpo else {
+      var batches = [data.training.batch(indices)]
+      // Where a step has several passes, the gradients of all weights are held while the later ones' activations are.
+      if adapter == nil, recipe.gradientAccumulation > 1 {
+        let small = TrainingTrial.beginning(of: indices, data, tokens: TrainingTrial.smallTokens)
+        batches.insert(data.training.batch(small), at: 0)
+      }
+      return try step(batches, learningRate: 0)
+    }
     let unknown = data.training.answers.map { _ in PreferenceReferences.Pair(chosen: 0, rejected: 0) }
     return try step([data.training.preferences(indices, unknown)], beta: recipe.beta, learningRate: 0)
   }

@@ -12,29 +12,18 @@ extension Pass {
     let gradient = needsGradient && hidden.requiresGradient ? tensor(hidden.rows, width) : nil
     var losses = [Float](repeating: 0, count: hidden.rows)
     let map = halfLinear(head, with: nil)
-    let gathers = needsGradient && map.isTrainable && map.usesIntegers
-    // Rows whose logits are held at once, and rows for which the gradient of the head's weights is read and written once. Chunks are of
-    // equal size where nothing is gathered from them.
-    let most = 256, chunkCount = max(1, (hidden.rows + most - 1) / most)
-    let chunkRows = gathers ? most : max(1, (hidden.rows + chunkCount - 1) / chunkCount)
-    let groupRows = gathers ? 2 * most : chunkRows
-    for first in stride(from: 0, to: hidden.rows, by: groupRows) {
-      let states = HalfTensor(min(groupRows, hidden.rows - first), width, in: workspace)
+    // Rows whose logits are held at once, in chunks of equal size. A trained head's weights are cut for each of them, and their gradient is
+    // read and written for each, so it takes more at a time.
+    let most = needsGradient && map.isTrainable ? 512 : 256
+    let chunkCount = (hidden.rows + most - 1) / most
+    for chunk in 0..<chunkCount {
+      let first = hidden.rows * chunk / chunkCount
+      let states = HalfTensor(hidden.rows * (chunk + 1) / chunkCount - first, width, in: workspace)
       unsafe hearth_bf16_round(
         pool.pointer, states.data, states.stride, hidden.data + first * width, width, states.rows, width)
-      let gathered = gathers ? IntegerRows(vocabulary, states.rows, in: workspace) : nil
-      for start in stride(from: 0, to: states.rows, by: chunkRows) {
-        let part = HalfTensor(start..<min(start + chunkRows, states.rows), of: states)
-        let dlogits = halfLogitsGradient(
-          part, map, targets, first + start, &losses, scale: needsGradient ? scale : 0)
-        if let gradient { writeHeadGradient(dlogits, map, to: gradient, first + start, weights) }
-        if let gathered {
-          dlogits.quantizeColumns(to: gathered, depth: states.rows, at: start, pool)
-        } else if needsGradient {
-          map.addGradients(part, dlogits, u: nil, du: nil)
-        }
-      }
-      if let gathered { map.addGradient(states, columns: gathered) }
+      let dlogits = halfLogitsGradient(states, map, targets, first, &losses, scale: needsGradient ? scale : 0)
+      if let gradient { writeHeadGradient(dlogits, map, to: gradient, first, weights) }
+      if needsGradient { map.addGradients(states, dlogits, u: nil, du: nil) }
     }
     if let gradient, let tape { tape.record { [slot = hidden.slot] in slot.gradient = gradient } }
     return losses

@@ -220,21 +220,8 @@ struct HalfLinear {
     guard usesIntegers else {
       return unsafe HalfProducts.Term(a: dy.transposed(pool), b: x.operandOverRows, owner: x)
     }
-    return integerGradientTerm(x, dy.quantizedColumns(pool))
-  }
-
-  /// Likewise, of dy's columns.
-  private func integerGradientTerm(_ x: HalfTensor, _ dy: IntegerRows) -> HalfProducts.Term {
     let columns = x.quantizedOverRows(pool)
-    return unsafe HalfProducts.Term(a: dy, turned: columns.matrix, owner: columns)
-  }
-
-  /// Adds to the gradient of W what dy's columns give, `[outputs, rows of x]`, which may have been gathered from parts of dy.
-  func addGradient(_ x: HalfTensor, columns dy: IntegerRows) {
-    guard let output = linear.weight.gradientOutput else { return }
-    var products = HalfProducts()
-    products.add([integerGradientTerm(x, dy)], lanes: x.columns, output)
-    products.run(rows: linear.outputs, pool)
+    return unsafe HalfProducts.Term(a: dy.quantizedColumns(pool), turned: columns.matrix, owner: columns)
   }
 
   /// Adds to the gradients of A, B and W.

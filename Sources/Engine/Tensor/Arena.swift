@@ -32,8 +32,12 @@ final class Arena {
 
   init() {
     var bytes = max(sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)), 1 << 32) * 2
+    // Where addresses are limited, weights and files need theirs too.
+    var limit = rlimit()
+    if unsafe getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < rlim_t(bytes) {
+      bytes = Int(limit.rlim_cur) / 4 / Arena.growth * Arena.growth
+    }
     var found = unsafe Arena.reserve(bytes)
-    // Somebody may have set a limit on addresses.
     while unsafe found == nil && bytes > Arena.growth {
       bytes /= 2
       unsafe found = Arena.reserve(bytes)

@@ -14,6 +14,9 @@ final class HalfGradient {
 
   var count: Int { rows * columns }
 
+  /// What it takes now.
+  var bytes: Int { isZero ? 0 : count * MemoryLayout<UInt16>.stride }
+
   /// Whether nothing was added to it yet.
   var isZero: Bool { unsafe buffer == nil }
 

@@ -37,13 +37,6 @@ final class HalfTensor {
     unsafe data = UnsafeMutableRawPointer(x.data).bindMemory(to: UInt16.self, capacity: 2 * x.count)
   }
 
-  /// Some rows of `x`.
-  init(_ range: Range<Int>, of x: HalfTensor) {
-    precondition(range.lowerBound >= 0 && range.upperBound <= x.rows, "rows \(range) of \(x.rows)")
-    (rows, columns, stride, workspace, owner) = (range.count, x.columns, x.stride, x.workspace, x)
-    unsafe (buffer, data) = (nil, x.data + range.lowerBound * x.stride)
-  }
-
   /// `x`, rounded to nearest, ties to even.
   convenience init(rounding x: Tensor, _ pool: WorkerPool, in workspace: Workspace) {
     self.init(x.rows, x.columns, in: workspace)
@@ -103,16 +96,8 @@ final class HalfTensor {
   /// The columns as rows of products in 8 bits, `[columns, rows]`.
   func quantizedColumns(_ pool: WorkerPool) -> IntegerRows {
     let made = IntegerRows(columns, rows, in: workspace)
-    quantizeColumns(to: made, depth: rows, at: 0, pool)
+    unsafe hearth_int8_quantize_columns(pool.pointer, made.data, data, stride, rows, columns)
     return made
-  }
-
-  /// The columns as a part of `[columns, depth]`: what rows `start` and those behind it have of a matrix of `depth` rows.
-  ///
-  /// - Parameter start: A multiple of 128.
-  func quantizeColumns(to target: IntegerRows, depth: Int, at start: Int, _ pool: WorkerPool) {
-    precondition(start % 128 == 0 && start + rows <= depth, "rows \(start) to \(start + rows) of \(depth)")
-    unsafe hearth_int8_quantize_columns(pool.pointer, target.data, depth, start, data, stride, rows, columns)
   }
 
   /// As the right side in 8 bits of a product whose sums run over its rows; made once.

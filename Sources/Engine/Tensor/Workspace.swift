@@ -11,7 +11,8 @@ public final class Workspace {
   private static let spareBytes = 1 << 20
 
   private var arena: Arena?
-  private var bytesInUse = 0
+  /// Of the buffers that were taken and not given back.
+  private(set) var bytesInUse = 0
   /// Steps that have ended since the last look at what they need.
   private var recentSteps = 0
   /// The most that was in use at once in those.

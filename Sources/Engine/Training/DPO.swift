@@ -162,6 +162,7 @@ extension Trainer {
     let (figures, pulls) = batch.judge(sums, beta: beta)
     let weights = sequences.sequenceOfRow.map { Float(pulls[$0]) }
     _ = pass.crossEntropy(states, head, targets: sequences.targets, scale: scale, weights: weights)
+    noteActivations()
     tape.backward()
     return figures
   }

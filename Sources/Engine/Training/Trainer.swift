@@ -54,6 +54,9 @@ public final class Trainer {
   /// Who else trains this model, each on a share of every batch; nil when this process is alone.
   public let group: (any TrainingGroup)?
 
+  /// The most that a part's activations took so far, in bytes, weights' gradients left out.
+  public private(set) var activationBytes = 0
+
   /// Steps taken, in this run and those it resumes.
   public var stepCount: Int { optimizer.stepCount }
 
@@ -117,8 +120,15 @@ public final class Trainer {
     let losses = pass.crossEntropy(
       pass.wantedRows(of: hidden), model.architecture.head, targets: part.targets,
       scale: scale)
+    noteActivations()
     tape.backward()
     return losses.reduce(0.0) { $0 + Double($1) }
+  }
+
+  /// Called where a part has gone forward, and the most is kept for its way back.
+  func noteActivations() {
+    let gradients = optimizer.parameters.reduce(0) { $0 + ($1.halfGradient?.bytes ?? 0) }
+    activationBytes = max(activationBytes, model.workspace.bytesInUse - gradients)
   }
 
   /// One optimiser step over batches whose gradients are added up.

@@ -212,36 +212,10 @@ private struct Rows {
       onEveryInstructionSet { isa in
         let expected = Self.quantized(across, pool)
         var found = [UInt8](repeating: 0xa5, count: rowBytes * columns)
-        hearth_int8_quantize_columns(pool, &found, rows, 0, x.halves, x.stride, rows, columns)
+        hearth_int8_quantize_columns(pool, &found, x.halves, x.stride, rows, columns)
         for column in 0..<columns {
           let row = column * rowBytes..<column * rowBytes + used
           #expect(found[row] == expected[row], "column \(column) of \(rows) x \(columns), \(isa.rawValue)")
-        }
-      }
-    }
-  }
-
-  /// Columns of a matrix that comes in parts have the bytes of those of the whole.
-  @Test func columnsAreGatheredFromParts() throws {
-    let pool = try #require(hearth_pool_create(2))
-    defer { hearth_pool_destroy(pool) }
-    for (depth, columns, starts) in [(300, 47, [0, 128, 256]), (512, 96, [0, 256]), (263, 33, [0, 256])] {
-      var noise = RowNoise(UInt64(depth))
-      let x = HalfMatrix(rounding: noise.array(depth * columns), depth, columns)
-      let rowBytes = hearth_int8_row_bytes(depth), used = (depth + 7) / 8 * 8 + (depth + 127) / 128 * 8
-      onEveryInstructionSet { isa in
-        var whole = [UInt8](repeating: 0xa5, count: rowBytes * columns), gathered = whole
-        hearth_int8_quantize_columns(pool, &whole, depth, 0, x.halves, x.stride, depth, columns)
-        for (index, start) in starts.enumerated() {
-          let rows = (index + 1 < starts.count ? starts[index + 1] : depth) - start
-          x.halves.withUnsafeBufferPointer {
-            guard let first = $0.baseAddress?.advanced(by: start * x.stride) else { return }
-            hearth_int8_quantize_columns(pool, &gathered, depth, start, first, x.stride, rows, columns)
-          }
-        }
-        for column in 0..<columns {
-          let row = column * rowBytes..<column * rowBytes + used
-          #expect(gathered[row] == whole[row], "column \(column) of \(depth), \(isa.rawValue)")
         }
       }
     }
