@@ -130,7 +130,7 @@ struct HalfLinear {
   let pair: LowRankPair?
   /// Whether dy·W, where W is trained, held turned round or to be turned, and dW are in 8 bits.
   let usesIntegers: Bool
-  /// Whether packed matrices that are not held turned round are turned for each product.
+  /// Whether all packed matrices are turned round, as the pass has many rows.
   let turnsPacked: Bool
   let pool: WorkerPool
   let workspace: Workspace
@@ -169,7 +169,7 @@ struct HalfLinear {
     let columns =
       weight.isTrainable
       ? IntegerColumns(trained: weight, pool, in: workspace)
-      : turnsPacked ? IntegerColumns(packed: weight, pool, in: workspace) : nil
+      : turnsPacked || weight.isTurnedForFewRows ? IntegerColumns(packed: weight, pool, in: workspace) : nil
     guard let columns else { return nil }
     return unsafe HalfProducts.Term(a: dy.quantized(pool), turned: columns.matrix, owner: columns)
   }
@@ -259,7 +259,7 @@ extension Parameter {
 }
 
 extension HalfLinear {
-  /// From how many rows of a pass on a matrix is turned round each time it is needed: it takes a hundredth of the time of that many.
+  /// From how many rows of a pass on any matrix is turned round: it takes some hundredths of the time of that many.
   static let rowsWorthTurning = 512
 }
 

@@ -57,6 +57,8 @@ public final class Parameter {
   private(set) var packed: OpaquePointer?
   /// The packed form turned round, `[columns, rows]` in 8 bits, while integer products with gradients read it; a `hearth_int8`.
   private(set) var turned: OpaquePointer?
+  /// Whether integer products of few rows with gradients read it turned round too.
+  var isTurnedForFewRows = false
   /// The packed form of floats, when there is one; a `hearth_dense`.
   private(set) var dense: OpaquePointer?
 

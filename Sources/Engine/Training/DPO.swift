@@ -147,7 +147,7 @@ extension Trainer {
     guard let part = sequences.packed(isSharing: isSharing).first else {
       return batch.judge(sequences.sums([]), beta: beta).figures
     }
-    if settings.precision == .int8 { model.turnMatrices(forRows: part.rows.tokens.count) }
+    prepareTurned(forRows: part.rows.tokens.count)
     let pass = Pass(
       packed: part.rows, adapter: adapter, pool: model.pool, workspace: model.workspace,
       precision: settings.precision, wanted: part.wanted, tape: tape,

@@ -51,11 +51,16 @@ public final class Trainer {
   /// What the trainer was made with.
   public let settings: Settings
   let optimizer: AdamW
+  private var holdsTurned = true
   /// Who else trains this model, each on a share of every batch; nil when this process is alone.
   public let group: (any TrainingGroup)?
 
   /// The most that a part's activations took so far, in bytes, weights' gradients left out.
   public private(set) var activationBytes = 0
+  /// Rows of the largest part so far.
+  public private(set) var largestPartRows = 0
+  /// Whether a batch so far had more rows than are computed together.
+  public private(set) var hasSplitBatches = false
 
   /// Steps taken, in this run and those it resumes.
   public var stepCount: Int { optimizer.stepCount }
@@ -80,6 +85,7 @@ public final class Trainer {
       settings: AdamW.Settings(weightDecay: settings.weightDecay, decaysVectors: settings.decaysVectors))
     // Products in bf16 read the packed weights.
     if !settings.precision.usesHalves { model.holdFloat32ForTraining() }
+    if settings.precision == .int8 { model.chooseTurned() }
     model.workspace.trim()
     // What was measured of the base before leaves memory behind, which would stand beside all that is held now.
     FreedMemory.giveBack()
@@ -88,7 +94,7 @@ public final class Trainer {
   /// Frees gradients; the trained values stay.
   public func finish() {
     for parameter in optimizer.parameters { parameter.stopTraining() }
-    for parameter in model.parameters { parameter.dropTurned() }
+    model.holdTurned(false)
   }
 
   /// Adds the gradient of Σ −log p · `scale` over the supervised tokens.
@@ -96,9 +102,9 @@ public final class Trainer {
   /// - Returns: Σ −log p.
   func accumulate(_ batch: TrainingBatch, scale: Float, pass index: Int) -> Double {
     let dropout = DropoutSource(seed: settings.seed, step: index)
-    return batch.packed(isSharing: isSharing, limit: partLimit).reduce(0.0) {
-      $0 + accumulate($1, scale: scale, dropout)
-    }
+    let parts = batch.packed(isSharing: isSharing, limit: partLimit)
+    if parts.count > 1 { hasSplitBatches = true }
+    return parts.reduce(0.0) { $0 + accumulate($1, scale: scale, dropout) }
   }
 
   /// Rows that are computed together, so that no more activations are held than speed needs: from some hundred on, products in
@@ -110,7 +116,8 @@ public final class Trainer {
   var isSharing: Bool { adapter?.hasDropout != true }
 
   private func accumulate(_ part: PackedBatch, scale: Float, _ dropout: DropoutSource) -> Double {
-    if settings.precision == .int8 { model.turnMatrices(forRows: part.rows.tokens.count) }
+    largestPartRows = max(largestPartRows, part.rows.tokens.count)
+    prepareTurned(forRows: part.rows.tokens.count)
     let tape = Tape()
     let pass = Pass(
       packed: part.rows, adapter: adapter, pool: model.pool, workspace: model.workspace,
@@ -123,6 +130,16 @@ public final class Trainer {
     noteActivations()
     tape.backward()
     return losses.reduce(0.0) { $0 + Double($1) }
+  }
+
+  /// Before a part with integer gradients.
+  ///
+  /// Matrices are held turned round until there is a part of many rows, whose activations take what turned matrices took; from then on they
+  /// are turned when they are needed, as memory that was used once stays with the process. The bits are the same.
+  func prepareTurned(forRows rows: Int) {
+    guard settings.precision == .int8 else { return }
+    if rows >= HalfLinear.rowsWorthTurning { holdsTurned = false }
+    model.holdTurned(holdsTurned)
   }
 
   /// Called where a part has gone forward, and the most is kept for its way back.
@@ -202,21 +219,20 @@ extension LanguageModel {
   /// Whether gradients can go back through any map in integers.
   public var canGoBackInIntegers: Bool { linears.contains { $0.weight.canTurn } }
 
-  /// Before a pass of so many rows with integer gradients: holds packed matrices turned round, or lets go of them where they are turned
-  /// when they are needed, as the activations of many rows take more memory than those of few.
-  ///
-  /// Held are those of the lowest blocks, as many as fit in a gigabyte. A gradient that is rounded in a low block passes through few maps
-  /// behind it; that of the output head would pass through all, so it goes back in bf16.
-  func turnMatrices(forRows rows: Int) {
-    guard rows < HalfLinear.rowsWorthTurning else {
-      for parameter in parameters { parameter.dropTurned() }
-      return
-    }
+  /// Chooses the matrices that gradients of passes of any size go back through in integers: those of the lowest blocks, as many as could
+  /// be held turned round in a gigabyte. A gradient that is rounded in a low block passes through few maps behind it.
+  func chooseTurned() {
     var left = 1 << 30
     for linear in linears {
       left -= linear.weight.turnedBytes
-      guard left >= 0 else { return }
-      linear.weight.packTurned(pool)
+      linear.weight.isTurnedForFewRows = left >= 0
+    }
+  }
+
+  /// Holds these turned round, or lets go of them; then they are turned when they are needed.
+  func holdTurned(_ isHeld: Bool) {
+    for linear in linears {
+      if isHeld && linear.weight.isTurnedForFewRows { linear.weight.packTurned(pool) } else { linear.weight.dropTurned() }
     }
   }
 

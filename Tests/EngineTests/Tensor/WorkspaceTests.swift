@@ -79,6 +79,36 @@ import Testing
     #expect(Double(workspace.bytesHeld) <= 1.1 * Double(alone.bytesHeld))
   }
 
+  @Test func whatOneBufferLeavesServesOthersOfAnySize() {
+    let workspace = Workspace()
+    step(workspace, [3_000_000])
+    let (held, count) = (workspace.bytesHeld, workspace.allocationCount)
+    for _ in 0..<3 {
+      step(workspace, [1_000_000, 20, 1_900_000])
+      step(workspace, (1..<30).map { $0 * 5000 })
+      step(workspace, [3_000_000])
+    }
+    #expect(workspace.bytesHeld == held && workspace.allocationCount == count)
+  }
+
+  /// What went back to the system comes back from it when it is needed, also where a piece that is in use lies between.
+  @Test func whatWasTrimmedCanBeTakenAgain() {
+    let workspace = Workspace()
+    var first: Tensor? = Tensor(1, 500_000, in: workspace)
+    let kept = Tensor(1, 100, in: workspace)
+    kept.fill(3)
+    step(workspace, [700_000])
+    first = nil
+    _ = first
+    let held = workspace.bytesHeld
+    workspace.trim()
+    // All but the granules that it shares.
+    #expect(workspace.bytesHeld <= 3 * Arena.granule && held > 4_000_000)
+    let again = Tensor(1, 600_000, in: workspace)
+    again.fill(2)
+    #expect(Set(kept.values) == [3] && workspace.bytesHeld >= 2_400_000)
+  }
+
   @Test func buffersNeverOverlap() {
     let workspace = Workspace()
     var random = SplitMix64(seed: 3)

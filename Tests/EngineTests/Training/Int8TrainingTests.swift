@@ -73,6 +73,63 @@ import Testing
     }
   }
 
+  /// From a pass of many rows on matrices are turned when they are needed, before it they are held turned: both are the same integers.
+  @Test func largePassesGoBackThroughWhatSmallOnesHold() throws {
+    func gradients(_ precision: Precision, inOne: Bool) throws -> [Float] {
+      let model = try Self.cases[0].load(.serving)
+      let adapter = try model.randomAdapter(seed: 6)
+      let trainer = Trainer(model, adapter: adapter, settings: .init(precision: precision))
+      var batches = [TrainingBatch(), TrainingBatch()]
+      for index in 0..<8 {
+        let tokens = model.tokens(70, seed: UInt64(60 + index))
+        batches[inOne ? 0 : index / 4].append(tokens, supervised: tokens.indices.map { $0 % 3 != 1 })
+      }
+      func isHeld() -> Bool { model.linears.contains { unsafe $0.weight.turned != nil } }
+      for batch in batches where batch.sequenceCount > 0 {
+        _ = trainer.accumulate(batch, scale: 1, pass: 0)
+        #expect(isHeld() == (precision == .int8 && !inOne))
+      }
+      if inOne {
+        // A small one after a large one has the bits of one before it.
+        var last = TrainingBatch()
+        last.append(model.tokens(70, seed: 60), supervised: (0..<70).map { $0 % 3 != 1 })
+        let whole = trainer.optimizer.parameters.flatMap(\.gradientValues)
+        for parameter in trainer.optimizer.parameters { parameter.zeroGradient() }
+        _ = trainer.accumulate(last, scale: 1, pass: 0)
+        let found = trainer.optimizer.parameters.flatMap(\.gradientValues)
+        for parameter in trainer.optimizer.parameters { parameter.zeroGradient() }
+        let fresh = Trainer(model, adapter: adapter, settings: .init(precision: precision))
+        _ = fresh.accumulate(last, scale: 1, pass: 0)
+        #expect(isHeld() == (precision == .int8))
+        #expect(areIdentical(found, fresh.optimizer.parameters.flatMap(\.gradientValues)))
+        return whole
+      }
+      return trainer.optimizer.parameters.flatMap(\.gradientValues)
+    }
+    func distance(_ x: [Float], _ y: [Float]) -> Double {
+      let squares = zip(x, y).reduce(into: (0.0, 0.0)) { $0.0 += Double(($1.0 - $1.1) * ($1.0 - $1.1)); $0.1 += Double($1.1 * $1.1) }
+      return (squares.0 / squares.1).squareRoot()
+    }
+    let (large, small) = (try gradients(.int8, inOne: true), try gradients(.int8, inOne: false))
+    // Sums over tokens are taken in other groups; in bf16 the gradients would be farther away.
+    #expect(distance(large, small) < 1e-4)
+    #expect(distance(try gradients(.bf16, inOne: true), small) > 1e-3)
+  }
+
+  /// Gradients of weights take memory from the first product that is added to them until the step.
+  @Test func gradientsOfWeightsTakeMemoryOnlyWhileThereAreAny() throws {
+    let model = try Self.cases[0].load(.serving)
+    let trainer = Trainer(model, adapter: nil, settings: .init(precision: .int8))
+    func held() -> Int { trainer.optimizer.parameters.reduce(0) { $0 + ($1.halfGradient?.bytes ?? 0) } }
+    #expect(held() == 0)
+    _ = trainer.accumulate(Self.batch(model), scale: 1, pass: 0)
+    let matrices = model.servedMatrices
+    let count = model.parameters.reduce(0) { $0 + (matrices.contains(ObjectIdentifier($1)) ? $1.count : 0) }
+    #expect(held() == 2 * count && trainer.activationBytes > 0)
+    _ = try trainer.step([Self.batch(model)], learningRate: 1e-3)
+    #expect(held() == 0 && model.workspace.bytesInUse == 0)
+  }
+
   // MARK: Full fine-tuning
 
   private static func batch(_ model: LanguageModel) -> TrainingBatch {
