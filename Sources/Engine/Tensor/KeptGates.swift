@@ -20,7 +20,8 @@ final class KeptGates {
     (self.rows, self.columns, self.workspace) = (rows, columns, workspace)
     if inIntegers {
       let bytesOfRow = 2 * Int(HEARTH_BF16_GATE_LANES) + 2 * MemoryLayout<UInt16>.size
-      storage = unsafe .integers(workspace.take(KeptGates.panels(columns) * rows * bytesOfRow / MemoryLayout<Float>.size))
+      storage = unsafe .integers(
+        workspace.take(KeptGates.panels(columns) * rows * bytesOfRow / MemoryLayout<Float>.size))
     } else {
       storage = .halves(
         gate: HalfTensor(rows, columns, in: workspace), up: HalfTensor(rows, columns, in: workspace))

@@ -42,7 +42,8 @@ public final class Workspace {
     recentMost = max(recentMost, bytesInUse)
     peakBytes = max(peakBytes, arena.bytesHeld)
     let buffer = unsafe memory + Workspace.headBytes
-    return unsafe buffer.bindMemory(to: Float.self, capacity: (bytes - Workspace.headBytes) / MemoryLayout<Float>.stride)
+    return unsafe buffer.bindMemory(
+      to: Float.self, capacity: (bytes - Workspace.headBytes) / MemoryLayout<Float>.stride)
   }
 
   /// Takes back what `take` gave.

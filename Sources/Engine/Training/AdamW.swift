@@ -109,7 +109,8 @@ final class AdamW {
   ) {
     if let gradient = parameter.halfGradient {
       unsafe hearth_bf16_adamw(
-        pool.pointer, values, &moments.halfFirst, &moments.halfSecond, gradient.materialized(), parameter.count, stepCount,
+        pool.pointer, values, &moments.halfFirst, &moments.halfSecond, gradient.materialized(), parameter.count,
+        stepCount,
         &settings)
     } else if let gradient = unsafe parameter.gradient {
       unsafe hearth_adamw(

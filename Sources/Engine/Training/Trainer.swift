@@ -232,7 +232,11 @@ extension LanguageModel {
   /// Holds these turned round, or lets go of them; then they are turned when they are needed.
   func holdTurned(_ isHeld: Bool) {
     for linear in linears {
-      if isHeld && linear.weight.isTurnedForFewRows { linear.weight.packTurned(pool) } else { linear.weight.dropTurned() }
+      if isHeld && linear.weight.isTurnedForFewRows {
+        linear.weight.packTurned(pool)
+      } else {
+        linear.weight.dropTurned()
+      }
     }
   }
 

@@ -107,7 +107,9 @@ import Testing
       return trainer.optimizer.parameters.flatMap(\.gradientValues)
     }
     func distance(_ x: [Float], _ y: [Float]) -> Double {
-      let squares = zip(x, y).reduce(into: (0.0, 0.0)) { $0.0 += Double(($1.0 - $1.1) * ($1.0 - $1.1)); $0.1 += Double($1.1 * $1.1) }
+      let squares = zip(x, y).reduce(into: (0.0, 0.0)) {
+        $0.0 += Double(($1.0 - $1.1) * ($1.0 - $1.1)); $0.1 += Double($1.1 * $1.1)
+      }
       return (squares.0 / squares.1).squareRoot()
     }
     let (large, small) = (try gradients(.int8, inOne: true), try gradients(.int8, inOne: false))

@@ -93,7 +93,9 @@ import Testing
             let largest = lanes.map { abs(matrix[row, $0]) }.max() ?? 0
             // Half of what a byte stands for, which is rounded up to bf16.
             let bound = largest / 127 / 2 * (1 + 0x1p-7)
-            #expect(abs(kept.value(row, lane, up: isUp) - matrix[row, lane]) <= bound * 1.001, "\(row), \(lane), \(isa.rawValue)")
+            #expect(
+              abs(kept.value(row, lane, up: isUp) - matrix[row, lane]) <= bound * 1.001,
+              "\(row), \(lane), \(isa.rawValue)")
           }
         }
       }
