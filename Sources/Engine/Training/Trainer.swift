@@ -51,9 +51,10 @@ public final class Trainer {
   /// What the trainer was made with.
   public let settings: Settings
   let optimizer: AdamW
-  private var holdsTurned = true
   /// Who else trains this model, each on a share of every batch; nil when this process is alone.
   public let group: (any TrainingGroup)?
+  /// Whether matrices are held turned round, as no part so far had many rows.
+  private var holdsTurned = true
 
   /// The most that a part's activations took so far, in bytes, weights' gradients left out.
   public private(set) var activationBytes = 0
